@@ -1,0 +1,1 @@
+"""The mind: one call, the order of its pipeline, what answers, and the command."""

@@ -1,0 +1,161 @@
+"""The calls of this process: admission, the list of those that run, the end of all."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from loguru import logger
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.request_handler import SmallWebRTCPatchRequest
+
+from agent.brain import with_model
+from agent.engines import Engines
+from agent.errors import NotFound, NotReady, ServerFull
+from agent.metrics import Metrics
+from agent.session import Call
+from configs.settings import ServerSettings
+from transports.webrtc import Offer, Signalling, UnknownConnection, ice_servers
+
+SESSION_SECS = 60.0
+MAX_SESSIONS = 256
+RETRY_AFTER_SECS = 10
+BRAIN_CHECK_SECS = 5.0
+
+
+class Calls:
+    """Takes offers and runs a call for each."""
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic):
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._signalling = Signalling(ice_servers(settings.ice_servers))
+        self._running: dict[Call, asyncio.Task[None]] = {}
+        self._admitting = 0
+        self._sessions: dict[str, float] = {}
+        self._engines: Engines | None = None
+        self._closing = False
+        self._brain_checked_at = float("-inf")
+        self._brain_answers = False
+
+    @property
+    def count(self) -> int:
+        """Calls that run now."""
+        return len(self._running)
+
+    def open(self, engines: Engines) -> None:
+        """Begin to take calls."""
+        self._engines = engines
+
+    async def not_ready(self) -> str | None:
+        """Why a call would not succeed now; None if it would."""
+        if self._closing:
+            return "the server is stopping"
+        if self._engines is None:
+            return "the models are being loaded"
+        if self._engines.brain.server is None and not await self._brain_is_there():
+            return f"the brain at {self._engines.brain.base_url} does not answer"
+        return None
+
+    def new_session(self) -> str:
+        """A session for `/sessions/{id}/api/offer`, good for `SESSION_SECS` until its first offer.
+
+        Raises:
+            NotReady, ServerFull: As for an offer.
+        """
+        self._admit()
+        now = self._clock()
+        self._sessions = {key: at for key, at in self._sessions.items() if now - at < SESSION_SECS}
+        while len(self._sessions) >= MAX_SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        session = str(uuid4())
+        self._sessions[session] = now
+        return session
+
+    def check_session(self, session: str, pc_id: str | None) -> None:
+        """Raises `NotFound` unless the session was started lately or its call is running."""
+        if session in self._sessions or self._signalling.knows(pc_id):
+            return
+        raise NotFound("There is no such session, or it began too long ago.", where="session id",
+                       expected="the sessionId of a POST /start within the last minute")
+
+    async def offer(self, offer: Offer, session: str | None = None) -> dict[str, str]:
+        """Answer an offer: a new call, or a running one that renegotiates or comes back.
+
+        Raises:
+            NotReady: The server is starting or stopping.
+            ServerFull: As many calls as the server takes.
+            SignallingError: The SDP cannot be accepted.
+        """
+        if self._signalling.knows(offer.pc_id):
+            return await self._signalling.answer(offer, self._refuse)
+        engines = self._admit()
+        self._admitting += 1
+        try:
+            return await self._signalling.answer(offer, lambda connection, _: self._begin(connection, engines))
+        finally:
+            self._admitting -= 1
+            if session is not None:
+                self._sessions.pop(session, None)
+
+    async def add_candidates(self, request: SmallWebRTCPatchRequest) -> None:
+        """Pass ICE candidates to a running call. Raises `NotFound`."""
+        try:
+            await self._signalling.add_candidates(request)
+        except UnknownConnection:
+            raise NotFound("There is no such call, or it has ended.", where="pc_id",
+                           expected="the pc_id of a running call") from None
+
+    async def close(self) -> None:
+        """Take no more calls, say farewell to those that run, and wait for them to end."""
+        self._closing = True
+        running = dict(self._running)
+        if running:
+            logger.info(f"ending {len(running)} calls")
+            endings = [asyncio.create_task(call.end("shutdown")) for call in running]
+            await asyncio.wait([*endings, *running.values()], timeout=self._settings.shutdown_secs)
+            for task in (*endings, *running.values()):
+                task.cancel()
+            await asyncio.gather(*endings, *running.values(), return_exceptions=True)
+        await self._signalling.close()
+
+    def _admit(self) -> Engines:
+        if self._closing:
+            raise NotReady("The agent is being switched off. Please try again later.",
+                           retry_after_secs=RETRY_AFTER_SECS)
+        if self._engines is None:
+            raise NotReady("The agent is still starting. Please try again in a few seconds.", retry_after_secs=3)
+        if self.count + self._admitting >= self._settings.max_calls:
+            self._metrics.refused.labels("server_full").inc()
+            raise ServerFull(
+                f"All {self._settings.max_calls} lines are busy. Please try again in a moment.",
+                retry_after_secs=RETRY_AFTER_SECS,
+            )
+        return self._engines
+
+    async def _begin(self, connection: SmallWebRTCConnection, engines: Engines) -> None:
+        if engines.brain.model is None and (brain := await with_model(engines.brain)):
+            engines.brain = brain
+        call = Call(connection, engines, self._settings, self._metrics)
+        task = asyncio.create_task(call.run(), name=f"call-{call.call_id}")
+        self._running[call] = task
+        task.add_done_callback(lambda _: self._ended(call))
+
+    def _ended(self, call: Call) -> None:
+        self._running.pop(call, None)
+        self._signalling.forget(call.connection)
+
+    async def _refuse(self, connection: SmallWebRTCConnection, _: Any) -> None:
+        raise AssertionError("a known connection is renegotiated, not begun anew")
+
+    async def _brain_is_there(self) -> bool:
+        engines = self._engines
+        assert engines is not None
+        if self._clock() - self._brain_checked_at >= BRAIN_CHECK_SECS:
+            brain = await with_model(engines.brain)
+            engines.brain = brain or engines.brain
+            self._brain_answers = brain is not None
+            self._brain_checked_at = self._clock()
+        return self._brain_answers

@@ -1,0 +1,78 @@
+"""The engines of this process: loaded, warmed and given back together."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from loguru import logger
+
+from agent.brain import Brain, open_brain
+from configs.settings import Settings
+from engines.protocol import SpeechToText, TextToSpeech
+from processors.turn import TurnModels
+
+T = TypeVar("T")
+
+
+@dataclass
+class Engines:
+    """What every call shares."""
+
+    stt: SpeechToText
+    tts: TextToSpeech
+    turn: TurnModels
+    brain: Brain
+
+    async def close(self) -> None:
+        """Give every model back."""
+        await asyncio.gather(self.stt.close(), self.tts.close(), self.turn.close(), self.brain.close())
+
+
+async def load_engines(settings: Settings, progress: Callable[[str], None]) -> Engines:
+    """Load and warm every model, telling `progress` what was done and how long it took.
+
+    Raises:
+        EngineError, StartError: A model cannot be loaded.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def step(what: str, load: Callable[[], T]) -> T:
+        began_at = loop.time()
+        logger.debug(f"loading {what}")
+        loaded = await loop.run_in_executor(None, load)
+        if hasattr(loaded, "warm_up"):
+            await loaded.warm_up()  # pyright: ignore[reportAttributeAccessIssue]
+        progress(f"{what}  ({loop.time() - began_at:.1f} s)")
+        return loaded
+
+    turn = await step("turn detection: Silero VAD and Smart Turn v3", lambda: TurnModels.load(settings.turn))
+    stt = await step(f"speech to text: whisper {settings.stt.model}", lambda: _load_stt(settings))
+    tts = await step(f"voice: {settings.tts.engine} {settings.tts.voice}", lambda: _load_tts(settings))
+    began_at = loop.time()
+    brain = await open_brain(settings.brain)
+    progress(f"brain: {brain.label}  ({loop.time() - began_at:.1f} s)")
+    return Engines(stt=stt, tts=tts, turn=turn, brain=brain)
+
+
+def _load_stt(settings: Settings) -> SpeechToText:
+    from engines.whisper import WhisperEngine
+
+    stt = settings.stt
+    return WhisperEngine(
+        stt.model,
+        device=stt.device,
+        compute_type=stt.compute_type,
+        language=stt.language,
+        threads=stt.threads,
+        window_secs=stt.window_secs,
+        beam_size=stt.beam_size,
+        max_queue=stt.max_queue,
+    )
+
+
+def _load_tts(settings: Settings) -> TextToSpeech:
+    from engines.voices import HibariEngine
+
+    tts = settings.tts
+    return HibariEngine(tts.voice, speed=tts.speed, threads=tts.threads, max_queue=tts.max_queue)

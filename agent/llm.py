@@ -1,0 +1,134 @@
+"""Pipecat's OpenAI service, held to a voice agent's manners: short answers, bounded waits, a bounded history."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.utils.string import match_endofsentence
+
+from agent.brain import Brain
+
+OPENAI_HOST = "api.openai.com"
+
+
+class BrainTimeout(TimeoutError):
+    """The endpoint took too long for its first word, or for the next one."""
+
+
+class BrainLLMService(OpenAILLMService):
+    """The brain of one call.
+
+    An endpoint that is down, slow or wrong becomes an `ErrorFrame` whose exception says which; the call goes on.
+    """
+
+    # Many servers know only the roles system, user and assistant.
+    supports_developer_role = False
+
+    def __init__(self, brain: Brain):
+        """
+        Args:
+            brain: What to ask, and how. Its model must be known.
+        """
+        # OpenAI's own newest models refuse the name that every other server knows.
+        limit = "max_completion_tokens" if OPENAI_HOST in brain.base_url else "max_tokens"
+        options: dict[str, Any] = {limit: brain.max_tokens}
+        if brain.temperature is not None:
+            options["temperature"] = brain.temperature
+        super().__init__(
+            api_key=brain.api_key,
+            base_url=brain.base_url,
+            settings=OpenAILLMService.Settings(
+                model=brain.model or "default", system_instruction=brain.system_prompt, **options
+            ),
+        )
+        self._brain = brain
+
+    def create_client(self, *args: Any, **kwargs: Any) -> AsyncOpenAI:
+        """A client that tries once: the caller is waiting, and hears at once that something is wrong."""
+        return super().create_client(*args, **kwargs).with_options(max_retries=0)
+
+    async def get_chat_completions(self, context: LLMContext) -> Any:
+        """The answer's stream, within the brain's bounds."""
+        trim_history(context, self._brain.history_messages, keep_first=2 * len(self._brain.examples))
+        try:
+            async with asyncio.timeout(self._brain.timeout_secs):
+                stream = await super().get_chat_completions(context)
+        except TimeoutError as error:
+            raise BrainTimeout(f"no answer within {self._brain.timeout_secs:g} s") from error
+        return BoundedStream(stream, self._brain.timeout_secs, self._brain.max_sentences)
+
+
+class BoundedStream:
+    """A stream of completion chunks that ends after so many sentences, and raises when the next chunk is overdue."""
+
+    def __init__(self, stream: Any, timeout_secs: float, max_sentences: int | None):
+        self._stream = stream
+        self._timeout_secs = timeout_secs
+        self._sentences = SentenceLimit(max_sentences)
+
+    async def close(self) -> None:
+        """Close the connection, so that the endpoint stops writing."""
+        await self._stream.close()
+
+    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        chunks = aiter(self._stream)
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_secs):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise BrainTimeout(f"no more words within {self._timeout_secs:g} s") from error
+            delta = chunk.choices[0].delta if chunk.choices else None
+            if delta and delta.content:
+                delta.content = self._sentences.take(delta.content)
+            yield chunk
+            if self._sentences.reached:
+                return
+
+
+class SentenceLimit:
+    """Lets text through up to the end of the last sentence allowed."""
+
+    def __init__(self, limit: int | None):
+        self._left = limit
+        self._open = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether all sentences allowed have gone through."""
+        return self._left == 0
+
+    def take(self, text: str) -> str:
+        """The part of the next piece of text that is still allowed."""
+        if self._left is None:
+            return text
+        before = len(self._open)
+        self._open += text
+        allowed = 0
+        # A sentence is over only when another has begun: a full stop may belong to "3.5" or "Mr. Smith".
+        while self._left and (end := match_endofsentence(self._open)) and self._open[end:].strip():
+            self._left -= 1
+            self._open = self._open[end:]
+            allowed += end
+        return text if self._left else text[: max(0, allowed - before)]
+
+
+def trim_history(context: LLMContext, most: int, *, keep_first: int = 0) -> None:
+    """Forget the oldest messages so that at most `most` remain after the first `keep_first`.
+
+    What remains begins with a message of the caller, since some models refuse a conversation that the agent begins.
+    """
+    messages = context.get_messages()
+    first, rest = messages[:keep_first], messages[keep_first:]
+    if len(rest) <= most:
+        return
+    rest = rest[-most:]
+    while rest and not (isinstance(rest[0], dict) and rest[0].get("role") == "user"):
+        rest = rest[1:]
+    context.set_messages([*first, *rest])

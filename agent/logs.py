@@ -1,0 +1,31 @@
+"""Logging: loguru to standard error, with the call's id on every line of a call."""
+
+import logging
+import sys
+
+from loguru import logger
+
+from configs.settings import LogSettings
+
+TEXT = (
+    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{extra[call_id]}</cyan> "
+    "{name} - {message}"
+)
+
+
+class _ToLoguru(logging.Handler):
+    """Passes the standard library's records on, so that there is one log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(exception=record.exc_info, depth=6).log(record.levelname, record.getMessage())
+
+
+def configure_logs(settings: LogSettings) -> None:
+    """Set up the log of this process. Lines outside a call have the call id `-`."""
+    logger.remove()
+    logger.configure(extra={"call_id": "-"})
+    as_json = settings.format == "json"
+    # Values of variables in tracebacks may be what a caller said.
+    logger.add(sys.stderr, level=settings.level, format="{message}" if as_json else TEXT, serialize=as_json,
+               backtrace=False, diagnose=False, enqueue=True)
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)

@@ -1,0 +1,53 @@
+"""What went wrong in a call, as the operator counts it and as the caller is told."""
+
+from dataclasses import dataclass
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError
+from pipecat.frames.frames import ErrorFrame
+
+from agent.llm import BrainLLMService, BrainTimeout
+from engines.errors import EngineBusy
+from processors.stt import EngineSTTService
+from processors.tts import EngineTTSService
+
+KEY_REFUSED = (401, 403)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fault of one part of the call.
+
+    Attributes:
+        kind: Which part, for metrics and the page: `brain`, `stt`, `tts` or `pipeline`.
+        spoken: A sentence for the caller; None when there is nothing the caller should hear.
+    """
+
+    kind: str
+    spoken: str | None
+
+
+def problem_of(frame: ErrorFrame) -> Problem:
+    """Tell the part at fault and the words for it."""
+    error = frame.exception
+    if isinstance(frame.processor, BrainLLMService):
+        return Problem("brain", _brain_sentence(error))
+    if isinstance(frame.processor, EngineSTTService):
+        if isinstance(error, EngineBusy):
+            return Problem("stt", "Sorry, I am listening to too many people at once. Please say that again.")
+        return Problem("stt", "Sorry, I could not hear that. Please say it again.")
+    if isinstance(frame.processor, EngineTTSService):
+        # The voice cannot tell of its own failure, and a sentence without a word in it is silent by right.
+        return Problem("tts", "Sorry, my voice failed. Please ask again." if error else None)
+    return Problem("pipeline", None)
+
+
+def _brain_sentence(error: BaseException | None) -> str:
+    if isinstance(error, (BrainTimeout, APITimeoutError, TimeoutError)):
+        return "Sorry, my brain is taking too long to answer. Please try again."
+    if isinstance(error, APIConnectionError):
+        return "Sorry, I cannot reach my brain right now. Please try again in a moment."
+    if isinstance(error, APIStatusError) and error.status_code in KEY_REFUSED:
+        return "Sorry, my brain does not accept its key. Please tell whoever runs me."
+    if isinstance(error, APIStatusError) and error.status_code == 404:
+        return "Sorry, my brain does not know its model. Please tell whoever runs me."
+    return "Sorry, something went wrong in my brain. Please try again."

@@ -1,0 +1,1 @@
+"""Typed settings, and one YAML file per profile."""

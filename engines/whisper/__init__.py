@@ -1,0 +1,5 @@
+"""Speech to text: faster-whisper."""
+
+from engines.whisper.engine import WhisperEngine
+
+__all__ = ["WhisperEngine"]

@@ -1,0 +1,1 @@
+"""Pipecat frame processors and strategies: speech to text, text to speech, turns, latency."""

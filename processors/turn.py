@@ -1,0 +1,119 @@
+"""Silero VAD and Smart Turn v3, loaded once in the process and shared by all calls.
+
+Pipecat's analyzers each load a model of their own. Those here borrow one session: the state of a stream (Silero's
+recurrent state, Smart Turn's audio) lives in the analyzer, not in the session. They also share a thread for each model
+instead of starting two a call.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
+from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from configs.settings import TurnSettings
+
+SAMPLE_RATE = 16_000
+SAMPLE_WIDTH = 2
+
+
+class SharedSileroVADAnalyzer(SileroVADAnalyzer):
+    """Silero VAD of one call, on a session and a thread that it shares."""
+
+    def __init__(self, session: object, executor: ThreadPoolExecutor, params: VADParams):
+        # SileroVADAnalyzer's own constructor would load the model again.
+        VADAnalyzer.__init__(self, params=params)
+        self._executor.shutdown(wait=False)
+        self._executor = executor
+        model = SileroOnnxModel.__new__(SileroOnnxModel)
+        model.session = session  # pyright: ignore[reportAttributeAccessIssue]
+        model.sample_rates = [8000, 16000]
+        model.reset_states()
+        self._model = model
+        self._windows_since_reset = 0
+        self._low_confidence_windows = 0
+
+    async def analyze_audio(self, buffer: bytes) -> VADState:
+        """Analyze PCM16 audio; goes to the thread only when a whole window of the model has come together."""
+        if len(self._vad_buffer) + len(buffer) < self._vad_frames_num_bytes:
+            self._vad_buffer += buffer
+            return self._vad_state
+        return await super().analyze_audio(buffer)
+
+    async def cleanup(self) -> None:
+        """The session and the thread belong to the process."""
+
+
+class SharedSmartTurnAnalyzer(LocalSmartTurnAnalyzerV3):
+    """Smart Turn of one call, on a session and a thread that it shares."""
+
+    def __init__(self, session: object, executor: ThreadPoolExecutor, params: SmartTurnParams):
+        # LocalSmartTurnAnalyzerV3's own constructor would load the model again.
+        BaseSmartTurn.__init__(self, params=params)
+        self._session = session  # pyright: ignore[reportAttributeAccessIssue]
+        self._log_data = False
+        self._shared_executor = executor
+
+    @property
+    def _model_executor(self) -> ThreadPoolExecutor:
+        return self._shared_executor
+
+
+@dataclass(frozen=True)
+class TurnModels:
+    """The two models of the process. Build it with `load`, once."""
+
+    settings: TurnSettings
+    vad_session: object
+    turn_session: object
+    vad_executor: ThreadPoolExecutor
+    turn_executor: ThreadPoolExecutor
+
+    @classmethod
+    def load(cls, settings: TurnSettings) -> "TurnModels":
+        """Load both models and run each once; takes a tenth of a second and is not for the event loop."""
+        vad = SileroVADAnalyzer()
+        turn = LocalSmartTurnAnalyzerV3(sample_rate=SAMPLE_RATE)
+        turn.set_sample_rate(SAMPLE_RATE)
+        vad._model(np.zeros(512, dtype=np.float32), SAMPLE_RATE)
+        turn._predict_endpoint(np.zeros(SAMPLE_RATE, dtype=np.float32))
+        return cls(
+            settings=settings,
+            vad_session=vad._model.session,
+            turn_session=turn._session,
+            vad_executor=ThreadPoolExecutor(max_workers=1, thread_name_prefix="vad"),
+            turn_executor=ThreadPoolExecutor(max_workers=1, thread_name_prefix="smart-turn"),
+        )
+
+    def vad_analyzer(self) -> VADAnalyzer:
+        """A voice activity detector for one call."""
+        settings = self.settings
+        params = VADParams(
+            confidence=settings.vad_confidence,
+            start_secs=settings.vad_start_secs,
+            stop_secs=settings.vad_stop_secs,
+            min_volume=settings.vad_min_volume,
+        )
+        return SharedSileroVADAnalyzer(self.vad_session, self.vad_executor, params)
+
+    def turn_strategies(self) -> UserTurnStrategies:
+        """What begins and ends a turn of the caller, for one call."""
+        if self.settings.smart_turn:
+            params = SmartTurnParams(stop_secs=self.settings.incomplete_secs)
+            analyzer = SharedSmartTurnAnalyzer(self.turn_session, self.turn_executor, params)
+            stop = TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)
+        else:
+            stop = SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=self.settings.pause_secs)
+        return UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[stop])
+
+    async def close(self) -> None:
+        """Let the two threads end."""
+        for executor in (self.vad_executor, self.turn_executor):
+            await asyncio.get_running_loop().run_in_executor(None, executor.shutdown)

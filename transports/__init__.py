@@ -1,0 +1,1 @@
+"""How a call gets in and out: WebRTC signalling and media, the page, and the headless caller."""
