@@ -1,8 +1,8 @@
 """Who may call: the access token, and which web pages.
 
-A server on the loopback needs no token, but any web site that its owner visits could try to reach it through the owner's
-browser. So a request of a page must come from our own origin, and on the loopback must name a loopback host (a site that
-rebinds its DNS name to 127.0.0.1 names itself).
+A server on the loopback needs no token, but any web site that its owner visits could try to reach it through the
+owner's browser. So a request of a page must come from our own origin, and on the loopback must name a loopback host
+(a site that rebinds its DNS name to 127.0.0.1 names itself).
 """
 
 import hmac

@@ -75,8 +75,8 @@ class Brain:
 
     def opening_messages(self) -> list[dict[str, str]]:
         """The examples as messages."""
-        roles = ("user", "assistant")
-        return [{"role": role, "content": text} for pair in self.examples for role, text in zip(roles, pair, strict=True)]
+        turns = (zip(("user", "assistant"), pair, strict=True) for pair in self.examples)
+        return [{"role": role, "content": text} for turn in turns for role, text in turn]
 
     async def close(self) -> None:
         """Stop the server in this process, if there is one."""
@@ -94,13 +94,15 @@ async def open_brain(settings: BrainSettings) -> Brain:
     if settings.base_url:
         brain = _endpoint(settings, settings.base_url.rstrip("/"), settings.base_url)
         return await with_model(brain) or brain
-    if settings.ollama_url and not settings.gguf and (brain := await _ollama(settings, settings.ollama_url.rstrip("/"))):
-        return brain
+    if settings.ollama_url and not settings.gguf:
+        ollama = await _ollama(settings, settings.ollama_url.rstrip("/"))
+        if ollama is not None:
+            return ollama
     return await _in_process(settings)
 
 
 async def with_model(brain: Brain) -> Brain | None:
-    """The brain with a model's name, asking the endpoint for its first where none was set; None if it does not answer."""
+    """The brain with a model's name, the endpoint's first where none was set; None if it does not answer."""
     try:
         names = await model_names(brain.base_url, brain.api_key, CHECK_SECS)
     except (httpx.HTTPError, ValueError) as error:
@@ -112,8 +114,9 @@ async def with_model(brain: Brain) -> Brain | None:
             return None
         return replace(brain, model=names[0], label=f"{names[0]} at {brain.base_url}")
     if names and brain.model not in names:
-        logger.warning(f"the brain at {brain.base_url} does not list the model {brain.model!r}; it lists "
-                       f"{', '.join(names[:8])}")
+        logger.warning(
+            f"the brain at {brain.base_url} does not list the model {brain.model!r}; it lists {', '.join(names[:8])}"
+        )
     return brain
 
 
@@ -163,7 +166,7 @@ async def _ollama(settings: BrainSettings, url: str) -> Brain | None:
         logger.warning(f"Ollama runs at {url} but has no model; `ollama pull llama3.2` fetches one")
         return None
     if settings.model and settings.model not in names:
-        raise StartError(f"brain.model = {settings.model!r}: Ollama at {url} has no such model; it has {', '.join(names)}")
+        raise StartError(f"brain.model = {settings.model!r}: Ollama at {url} has only {', '.join(names)}")
     model = settings.model or names[0]
     brain = replace(_endpoint(settings, f"{url}/v1", ""), model=model, label=f"{model} in Ollama")
     await _warm(brain)
@@ -238,12 +241,15 @@ def gguf_path(name: str) -> str:
         return str(path)
     parts = name.split("/", GGUF_PARTS - 1)
     if len(parts) < GGUF_PARTS or not name.endswith(".gguf") or not all(parts):
-        raise WeightsError(f"brain.gguf = {name!r}: no such file; expected the path of a GGUF file, or "
-                           "OWNER/REPO/FILE.gguf of the Hugging Face hub")
+        raise WeightsError(
+            f"brain.gguf = {name!r}: no such file; expected the path of a GGUF file, or "
+            "OWNER/REPO/FILE.gguf of the Hugging Face hub"
+        )
     from huggingface_hub import hf_hub_download
 
     try:
         return hf_hub_download(f"{parts[0]}/{parts[1]}", parts[2])
     except Exception as error:
-        raise WeightsError(f"brain.gguf = {name!r}: not a file here, and the hub does not give it: {describe(error)}"
-                           ) from error
+        raise WeightsError(
+            f"brain.gguf = {name!r}: not a file here, and the hub does not give it: {describe(error)}"
+        ) from error

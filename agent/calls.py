@@ -78,8 +78,11 @@ class Calls:
         """Raises `NotFound` unless the session was started lately or its call is running."""
         if session in self._sessions or self._signalling.knows(pc_id):
             return
-        raise NotFound("There is no such session, or it began too long ago.", where="session id",
-                       expected="the sessionId of a POST /start within the last minute")
+        raise NotFound(
+            "There is no such session, or it began too long ago.",
+            where="session id",
+            expected="the sessionId of a POST /start within the last minute",
+        )
 
     async def offer(self, offer: Offer, session: str | None = None) -> dict[str, str]:
         """Answer an offer: a new call, or a running one that renegotiates or comes back.
@@ -92,9 +95,12 @@ class Calls:
         if self._signalling.knows(offer.pc_id):
             return await self._signalling.answer(offer, self._refuse)
         engines = self._admit()
+        call_id = uuid4().hex[:12]
         self._admitting += 1
         try:
-            return await self._signalling.answer(offer, lambda connection, _: self._begin(connection, engines))
+            # The connection's own log lines, too, carry the call's id.
+            with logger.contextualize(call_id=call_id):
+                return await self._signalling.answer(offer, lambda it, _: self._begin(it, engines, call_id))
         finally:
             self._admitting -= 1
             if session is not None:
@@ -105,8 +111,9 @@ class Calls:
         try:
             await self._signalling.add_candidates(request)
         except UnknownConnection:
-            raise NotFound("There is no such call, or it has ended.", where="pc_id",
-                           expected="the pc_id of a running call") from None
+            raise NotFound(
+                "There is no such call, or it has ended.", where="pc_id", expected="the pc_id of a running call"
+            ) from None
 
     async def close(self) -> None:
         """Take no more calls, say farewell to those that run, and wait for them to end."""
@@ -123,8 +130,9 @@ class Calls:
 
     def _admit(self) -> Engines:
         if self._closing:
-            raise NotReady("The agent is being switched off. Please try again later.",
-                           retry_after_secs=RETRY_AFTER_SECS)
+            raise NotReady(
+                "The agent is being switched off. Please try again later.", retry_after_secs=RETRY_AFTER_SECS
+            )
         if self._engines is None:
             raise NotReady("The agent is still starting. Please try again in a few seconds.", retry_after_secs=3)
         if self.count + self._admitting >= self._settings.max_calls:
@@ -135,10 +143,10 @@ class Calls:
             )
         return self._engines
 
-    async def _begin(self, connection: SmallWebRTCConnection, engines: Engines) -> None:
+    async def _begin(self, connection: SmallWebRTCConnection, engines: Engines, call_id: str) -> None:
         if engines.brain.model is None and (brain := await with_model(engines.brain)):
             engines.brain = brain
-        call = Call(connection, engines, self._settings, self._metrics)
+        call = Call(call_id, connection, engines, self._settings, self._metrics)
         task = asyncio.create_task(call.run(), name=f"call-{call.call_id}")
         self._running[call] = task
         task.add_done_callback(lambda _: self._ended(call))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-# One thread for numpy's small matrices: more of them only take turns, and Smart Turn burns twice the CPU. It is read when
-# numpy is first imported.
+# One thread for numpy's small matrices: more of them only take turns, and Smart Turn burns twice the CPU. It is read
+# when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
@@ -53,12 +53,18 @@ def serve(
 @app.command()
 def call(
     url: Annotated[str, typer.Argument(help="Address of the agent, e.g. http://127.0.0.1:7860")],
-    wav: Annotated[list[Path], typer.Option(help="What to say: an audio file with speech. May be given several times.")],
+    wav: Annotated[
+        list[Path], typer.Option(help="What to say: an audio file with speech. May be given several times.")
+    ],
     record: Annotated[Path | None, typer.Option(help="Write both sides to this WAV: left said, right heard.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     token: Annotated[str | None, typer.Option(help="Access token.", envvar="VOICE_AGENT_SERVER__TOKEN")] = None,
-    barge_in: Annotated[float | None, typer.Option(
-        metavar="SECS", help="Speak over each answer, so long after it began, instead of waiting for its end.")] = None,
+    barge_in: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECS", help="Speak over each answer, so long after it began, instead of waiting for its end."
+        ),
+    ] = None,
     answer_timeout: Annotated[float, typer.Option(metavar="SECS", help="Longest wait for an answer.")] = 20.0,
     hold: Annotated[float, typer.Option(metavar="SECS", help="Stay on the line so long after the last answer.")] = 0.0,
 ) -> None:
@@ -66,8 +72,15 @@ def call(
     _quiet_logs()
     from transports.caller import CallError, CallOptions, place_call
 
-    options = CallOptions(url=url, wavs=wav, token=token, record=record, answer_timeout_secs=answer_timeout,
-                          barge_in_secs=barge_in, hold_secs=hold)
+    options = CallOptions(
+        url=url,
+        wavs=wav,
+        token=token,
+        record=record,
+        answer_timeout_secs=answer_timeout,
+        barge_in_secs=barge_in,
+        hold_secs=hold,
+    )
     try:
         report = asyncio.run(place_call(options)).as_dict()
     except CallError as error:
@@ -88,6 +101,7 @@ def call(
 @app.command()
 def doctor(profile: Profile = "embedded", env_file: EnvFile = Path(".env")) -> None:
     """Check what this machine lacks, and say how to mend it."""
+    _quiet_logs()
     from agent.doctor import examine, show
 
     raise typer.Exit(show(examine(profile, env_file)))
@@ -128,8 +142,10 @@ def _print_call(report: dict[str, Any]) -> None:
     table = Table("said", "heard", "reply", "voice to voice", "vad", "stt", "turn", "brain", "voice", box=None)
     for turn in report["turns"]:
         stages = turn.get("stages") or {}
-        columns = [turn.get("voice_to_voice_ms"), *(stages.get(f"{name}_ms") for name in
-                                                    ("vad", "stt", "turn", "llm", "tts"))]
+        columns = [
+            turn.get("voice_to_voice_ms"),
+            *(stages.get(f"{name}_ms") for name in ("vad", "stt", "turn", "llm", "tts")),
+        ]
         times = ["–" if value is None else f"{value:.0f} ms" for value in columns]
         reply = (turn.get("reply") or "") + (" [cut off]" if turn.get("interrupted") else "")
         table.add_row(Path(turn["wav"]).name, turn.get("heard") or "", reply, *times)

@@ -83,13 +83,21 @@ def _python() -> Finding:
 def _machine() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     enough = cores >= MIN_CORES
-    yield Finding("CPU", "ok" if enough else "note", f"{cores} cores, {platform.machine()}",
-                  None if enough else "answers will be slow on one core; two or more are advised")
+    yield Finding(
+        "CPU",
+        "ok" if enough else "note",
+        f"{cores} cores, {platform.machine()}",
+        None if enough else "answers will be slow on one core; two or more are advised",
+    )
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
         enough = memory >= MIN_MEMORY_GIB
-        yield Finding("memory", "ok" if enough else "bad", f"{memory:.1f} GiB",
-                      None if enough else f"the embedded models need {MIN_MEMORY_GIB:.0f} GiB")
+        yield Finding(
+            "memory",
+            "ok" if enough else "bad",
+            f"{memory:.1f} GiB",
+            None if enough else f"the embedded models need {MIN_MEMORY_GIB:.0f} GiB",
+        )
 
 
 def _gpu() -> Finding:
@@ -100,8 +108,12 @@ def _gpu() -> Finding:
         query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
         names = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (subprocess.SubprocessError, OSError) as error:
-        return Finding("GPU", "note", f"nvidia-smi does not answer ({describe(error)}); the embedded profile runs on "
-                       "CPU", "check the NVIDIA driver if this machine has a GPU")
+        return Finding(
+            "GPU",
+            "note",
+            f"nvidia-smi does not answer ({describe(error)}); the embedded profile runs on CPU",
+            "check the NVIDIA driver if this machine has a GPU",
+        )
     return Finding("GPU", "ok", "; ".join(names.splitlines()))
 
 
@@ -124,8 +136,12 @@ def _port(settings: Settings) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return Finding(what, "bad", f"cannot listen on {host}:{port}: {error.strerror or error}",
-                       "stop what listens there (perhaps an agent that already runs), or choose another with --port")
+        return Finding(
+            what,
+            "bad",
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            "stop what listens there (perhaps an agent that already runs), or choose another with --port",
+        )
     return Finding(what, "ok", f"free on {host}")
 
 
@@ -137,11 +153,19 @@ async def _brain(settings: BrainSettings) -> Finding:
         try:
             names = await model_names(settings.base_url.rstrip("/"), key, CHECK_SECS)
         except Exception as error:
-            return Finding("brain", "bad", f"{settings.base_url} does not answer: {describe(error)}",
-                           "start it, or correct VOICE_AGENT_BRAIN__BASE_URL and VOICE_AGENT_BRAIN__API_KEY")
+            return Finding(
+                "brain",
+                "bad",
+                f"{settings.base_url} does not answer: {describe(error)}",
+                "start it, or correct VOICE_AGENT_BRAIN__BASE_URL and VOICE_AGENT_BRAIN__API_KEY",
+            )
         if settings.model and names and settings.model not in names:
-            return Finding("brain", "bad", f"{settings.base_url} has no model {settings.model!r}",
-                           f"set VOICE_AGENT_BRAIN__MODEL to one of {', '.join(names[:8])}")
+            return Finding(
+                "brain",
+                "bad",
+                f"{settings.base_url} has no model {settings.model!r}",
+                f"set VOICE_AGENT_BRAIN__MODEL to one of {', '.join(names[:8])}",
+            )
         return Finding("brain", "ok", f"{settings.model or (names or ['?'])[0]} at {settings.base_url}")
     if settings.gguf:
         try:
@@ -155,6 +179,10 @@ async def _brain(settings: BrainSettings) -> Finding:
             names = []
         if names:
             return Finding("brain", "ok", f"Ollama with {', '.join(names[:8])}")
-    return Finding("brain", "note", "the packaged SmolLM2, which is quick but often wrong",
-                   "for a better mind start Ollama (`ollama pull llama3.2`), or set VOICE_AGENT_BRAIN__BASE_URL or "
-                   "VOICE_AGENT_BRAIN__GGUF")
+    return Finding(
+        "brain",
+        "note",
+        "the packaged SmolLM2, which is quick but often wrong",
+        "for a better mind start Ollama (`ollama pull llama3.2`), or set VOICE_AGENT_BRAIN__BASE_URL or "
+        "VOICE_AGENT_BRAIN__GGUF",
+    )

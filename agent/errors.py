@@ -1,15 +1,15 @@
 """The one tree of the agent's errors, and the one place where errors become HTTP statuses.
 
-    AgentError
-    ├── StartError            the agent cannot start; the message says how to mend it
-    └── RequestError          a request is refused
-        ├── BadRequest        400  the request is malformed
-        ├── TokenRequired     401  no access token, or a wrong one
-        ├── OriginRefused     403  a page of another site
-        ├── NotFound          404  no such session or call
-        ├── TooLarge          413  the body is larger than the limit
-        ├── ServerFull        503  as many calls as the server takes
-        └── NotReady          503  the server is starting or stopping
+AgentError
+├── StartError            the agent cannot start; the message says how to mend it
+└── RequestError          a request is refused
+    ├── BadRequest        400  the request is malformed
+    ├── TokenRequired     401  no access token, or a wrong one
+    ├── OriginRefused     403  a page of another site
+    ├── NotFound          404  no such session or call
+    ├── TooLarge          413  the body is larger than the limit
+    ├── ServerFull        503  as many calls as the server takes
+    └── NotReady          503  the server is starting or stopping
 """
 
 from typing import Any

@@ -43,9 +43,7 @@ class LlamaServer:
         loop = asyncio.get_running_loop()
         api_key = secrets.token_urlsafe(24)
         try:
-            server = await loop.run_in_executor(
-                None, _serve, path, threads, slots, context_tokens, gpu_layers, api_key
-            )
+            server = await loop.run_in_executor(None, _serve, path, threads, slots, context_tokens, gpu_layers, api_key)
         except Exception as error:
             raise LlamaServerError(f"llama.cpp cannot load {path}: {error}") from error
         started = cls(server, f"{server.listening_address}/v1", api_key)
@@ -74,7 +72,7 @@ class LlamaServer:
 
 
 def _serve(path: str, threads: int, slots: int, context_tokens: int, gpu_layers: int, api_key: str) -> Any:
-    import xllamacpp
+    import xllamacpp.xllamacpp as xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = path

@@ -2,15 +2,23 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from configs.settings import LogSettings
 
+if TYPE_CHECKING:
+    from loguru import Record
+
 TEXT = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{extra[call_id]}</cyan> "
     "{name} - {message}"
 )
+
+
+ORDINARY = ("No video transceiver", "No screen video transceiver", "Media stream error while reading the audio")
+"""Beginnings of what Pipecat warns of in every call without a camera, and at every hang-up."""
 
 
 class _ToLoguru(logging.Handler):
@@ -26,6 +34,18 @@ def configure_logs(settings: LogSettings) -> None:
     logger.configure(extra={"call_id": "-"})
     as_json = settings.format == "json"
     # Values of variables in tracebacks may be what a caller said.
-    logger.add(sys.stderr, level=settings.level, format="{message}" if as_json else TEXT, serialize=as_json,
-               backtrace=False, diagnose=False, enqueue=True)
+    logger.add(
+        sys.stderr,
+        level=settings.level,
+        format="{message}" if as_json else TEXT,
+        serialize=as_json,
+        backtrace=False,
+        diagnose=False,
+        enqueue=True,
+        filter=_worth_logging,
+    )
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _worth_logging(record: "Record") -> bool:
+    return not record["message"].startswith(ORDINARY)

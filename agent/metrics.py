@@ -15,21 +15,32 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.calls_now = Gauge("voice_agent_calls", "Calls that are running.", registry=self.registry)
         self.calls = Counter("voice_agent_calls_started", "Calls ever begun.", registry=self.registry)
-        self.calls_ended = Counter("voice_agent_calls_ended", "Calls that ended, by reason.", ["reason"],
-                                   registry=self.registry)
-        self.refused = Counter("voice_agent_requests_refused", "Requests refused, by kind.", ["kind"],
-                               registry=self.registry)
+        self.calls_ended = Counter(
+            "voice_agent_calls_ended", "Calls that ended, by reason.", ["reason"], registry=self.registry
+        )
+        self.refused = Counter(
+            "voice_agent_requests_refused", "Requests refused, by kind.", ["kind"], registry=self.registry
+        )
         self.errors = Counter("voice_agent_errors", "Errors inside calls, by kind.", ["kind"], registry=self.registry)
         self.turns = Counter("voice_agent_turns", "Turns answered.", registry=self.registry)
-        self.interruptions = Counter("voice_agent_interruptions", "Answers that the caller interrupted.",
-                                     registry=self.registry)
-        self.call_secs = Histogram("voice_agent_call_duration_seconds", "Length of calls.",
-                                   buckets=(5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600), registry=self.registry)
-        self.voice_to_voice = Histogram("voice_agent_voice_to_voice_seconds",
-                                        "From the caller's last word to the agent's first sound, at the agent.",
-                                        buckets=SECONDS, registry=self.registry)
-        self.stage = Histogram("voice_agent_stage_seconds", "Parts of voice-to-voice.", ["stage"], buckets=SECONDS,
-                               registry=self.registry)
+        self.interruptions = Counter(
+            "voice_agent_interruptions", "Answers that the caller interrupted.", registry=self.registry
+        )
+        self.call_secs = Histogram(
+            "voice_agent_call_duration_seconds",
+            "Length of calls.",
+            buckets=(5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600),
+            registry=self.registry,
+        )
+        self.voice_to_voice = Histogram(
+            "voice_agent_voice_to_voice_seconds",
+            "From the caller's last word to the agent's first sound, at the agent.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.stage = Histogram(
+            "voice_agent_stage_seconds", "Parts of voice-to-voice.", ["stage"], buckets=SECONDS, registry=self.registry
+        )
 
     def turn(self, latency: TurnLatency) -> None:
         """Record an answered turn."""

@@ -46,15 +46,17 @@ def build_call(
             user_turn_stop_timeout=USER_TURN_STOP_SECS,
         ),
     )
-    pipeline = Pipeline([
-        transport.input(),
-        EngineSTTService(engine=engines.stt),
-        user,
-        BrainLLMService(brain),
-        EngineTTSService(engine=engines.tts),
-        transport.output(),
-        assistant,
-    ])
+    pipeline = Pipeline(
+        [
+            transport.input(),
+            EngineSTTService(engine=engines.stt),
+            user,
+            BrainLLMService(brain),
+            EngineTTSService(engine=engines.tts),
+            transport.output(),
+            assistant,
+        ]
+    )
     return PipelineWorker(
         pipeline,
         params=PipelineParams(

@@ -39,8 +39,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     def info() -> dict[str, Any]:
         return describe(settings, engines)
 
-    server = _Server(uvicorn.Config(create_app(settings, calls, metrics, info), log_config=None, access_log=False,
-                                    lifespan="off", timeout_graceful_shutdown=2))
+    server = _Server(
+        uvicorn.Config(
+            create_app(settings, calls, metrics, info),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -87,7 +87,7 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
         return JSONResponse(error.body(), error.status, headers=error.headers())
 
     @app.exception_handler(SignallingError)
-    async def _(request: Request, error: SignallingError) -> Response:
+    async def _(_: Request, error: SignallingError) -> Response:
         refused = BadRequest(f"{error}.", where=error.where, expected=error.expected)
         metrics.refused.labels(refused.code).inc()
         return JSONResponse(refused.body(), refused.status)
@@ -159,8 +159,8 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
         calls.check_session(session, offer.pc_id)
         return await calls.offer(offer, session)
 
-    @app.patch("/sessions/{session}/api/offer")
-    async def _(request: Request, session: str) -> dict[str, str]:
+    @app.patch("/sessions/{_session}/api/offer")
+    async def _(request: Request, _session: str) -> dict[str, str]:
         authorize(request)
         await calls.add_candidates(parse_candidates(await body_of(request)))
         return {"status": "success"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,11 +48,11 @@ class Call:
     `never-connected`, `time_limit`, `idle`, `shutdown` or `error`.
     """
 
+    call_id: str
     connection: SmallWebRTCConnection
     engines: Engines
     limits: ServerSettings
     metrics: Metrics
-    call_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     ended: str = ""
     _worker: PipelineWorker | None = None
     _runner: WorkerRunner | None = None
@@ -62,24 +61,23 @@ class Call:
 
     async def run(self) -> None:
         """Run the call to its end. Raises nothing: a fault is logged, counted, and ends this call only."""
-        with logger.contextualize(call_id=self.call_id):
-            began_at = time.monotonic()
-            self.metrics.calls.inc()
-            self.metrics.calls_now.inc()
-            logger.info("call begins")
-            try:
-                await self._converse()
-            except Exception:
-                self.ended = "error"
-                self.metrics.errors.labels("call").inc()
-                logger.exception("call failed")
-            finally:
-                await self._clean_up()
-                took = time.monotonic() - began_at
-                self.metrics.calls_now.dec()
-                self.metrics.calls_ended.labels(self.ended or "hangup").inc()
-                self.metrics.call_secs.observe(took)
-                logger.info(f"call ended after {took:.1f} s: {self.ended or 'hangup'}")
+        began_at = time.monotonic()
+        self.metrics.calls.inc()
+        self.metrics.calls_now.inc()
+        logger.info("call begins")
+        try:
+            await self._converse()
+        except Exception:
+            self.ended = "error"
+            self.metrics.errors.labels("call").inc()
+            logger.exception("call failed")
+        finally:
+            await self._clean_up()
+            took = time.monotonic() - began_at
+            self.metrics.calls_now.dec()
+            self.metrics.calls_ended.labels(self.ended or "hangup").inc()
+            self.metrics.call_secs.observe(took)
+            logger.info(f"call ended after {took:.1f} s: {self.ended or 'hangup'}")
 
     async def end(self, reason: str) -> None:
         """Say farewell, tell the page why, and hang up; the whole within `GOODBYE_SECS`."""
@@ -157,9 +155,7 @@ class Call:
 
     async def _watch_caller(self) -> None:
         liveness = Liveness(self.connection, time.monotonic)
-        reason = await liveness.until_gone(
-            vanish_secs=self.limits.vanish_secs, connect_secs=self.limits.connect_secs
-        )
+        reason = await liveness.until_gone(vanish_secs=self.limits.vanish_secs, connect_secs=self.limits.connect_secs)
         await self._hang_up(reason)
 
     async def _watch_clock(self) -> None:
@@ -202,5 +198,3 @@ class _InterruptionCounter(BaseObserver):
         elif isinstance(data.frame, InterruptionFrame) and self._speaking:
             self._speaking = False
             self._metrics.interruptions.inc()
-
-

@@ -81,8 +81,12 @@ def _profile_path(profile: str) -> Path:
     if Path(profile).suffix in (".yaml", ".yml") and Path(profile).is_file():
         return Path(profile)
     known = ", ".join(sorted(path.stem for path in PROFILES.glob("*.yaml")))
-    raise SettingsError([f"profile = {profile!r} (command line): no such profile or file; expected one of {known}, "
-                         "or the path of a YAML file"])
+    raise SettingsError(
+        [
+            f"profile = {profile!r} (command line): no such profile or file; expected one of {known}, "
+            "or the path of a YAML file"
+        ]
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def _from_environment(environ: Mapping[str, str | None], source: str, faults: li
             hint = f"did you mean {close[0]}?" if close else "`.env.example` lists every setting"
             faults.append(f"{name} = {_shown(name, text)} ({source}): unknown setting; {hint}")
             continue
-        section, _, key = name[len(PREFIX):].lower().partition("__")
+        section, _, key = name[len(PREFIX) :].lower().partition("__")
         # An empty variable is the way to say "not set" where a variable cannot be removed, as in a compose file.
         if text:
             found[section, key] = _decode(text, fields[name.upper()].annotation)

@@ -1,7 +1,7 @@
 """The settings: what may be set, its type, its bounds and its default.
 
-Times are in seconds (`_secs`). Each class is one section of a profile's YAML; from the environment a field is reached as
-`VOICE_AGENT_<SECTION>__<FIELD>`, e.g. `VOICE_AGENT_BRAIN__BASE_URL`. `configs.loading` reads and joins the sources.
+Times are in seconds (`_secs`). Each class is one section of a profile's YAML; from the environment a field is reached
+as `VOICE_AGENT_<SECTION>__<FIELD>`, e.g. `VOICE_AGENT_BRAIN__BASE_URL`. `configs.loading` reads and joins the sources.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ class Section(BaseModel):
 class IceServer(Section):
     """A STUN or TURN server, as in WebRTC's `RTCIceServer`."""
 
-    urls: list[str] = Field(min_length=1, description="e.g. [\"stun:stun.example.org:3478\"]")
+    urls: list[str] = Field(min_length=1, description='e.g. ["stun:stun.example.org:3478"]')
     username: str | None = None
     credential: str | None = None
 
@@ -31,8 +31,9 @@ class ServerSettings(Section):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on; loopback needs no token")
     port: int = Field(7860, ge=0, le=65535, description="TCP port of the page and the signalling; 0 takes a free one")
     token: SecretStr | None = Field(None, description="access token that callers must show; needed beyond loopback")
-    allowed_origins: list[str] = Field([], description="other web origins whose pages may place calls, e.g. "
-                                       "[\"https://example.org\"]")
+    allowed_origins: list[str] = Field(
+        [], description='other web origins whose pages may place calls, e.g. ["https://example.org"]'
+    )
     max_calls: int = Field(8, ge=1, le=1000, description="calls at once; one more is told that the server is full")
     max_call_secs: float = Field(1800, gt=0, description="longest call; the caller is told before it ends")
     idle_secs: float = Field(300, gt=0, description="a call in which nobody speaks for so long is ended")
@@ -73,14 +74,19 @@ class ServerSettings(Section):
 class SttSettings(Section):
     """Speech to text: faster-whisper."""
 
-    model: str = Field("tiny.en", min_length=1, description="tiny.en (packaged), a folder with a CTranslate2 model, "
-                       "or a faster-whisper name such as base.en, which is downloaded")
+    model: str = Field(
+        "tiny.en",
+        min_length=1,
+        description="tiny.en (packaged), a folder with a CTranslate2 model, "
+        "or a faster-whisper name such as base.en, which is downloaded",
+    )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     compute_type: Literal["int8", "int8_float16", "int8_float32", "float16", "float32"] = Field(
         "int8", description="number format of the weights"
     )
-    language: str | None = Field("en", pattern=r"^[a-z]{2,3}$", description="language code; null detects it "
-                                 "(multilingual models)")
+    language: str | None = Field(
+        "en", pattern=r"^[a-z]{2,3}$", description="language code; null detects it (multilingual models)"
+    )
     threads: int = Field(1, ge=1, le=64, description="CPU threads of one transcription")
     window_secs: float = Field(10, ge=10, le=30, description="encoder window for short utterances; 30 is Whisper's own")
     beam_size: int = Field(1, ge=1, le=10)
@@ -100,22 +106,32 @@ class TtsSettings(Section):
 class BrainSettings(Section):
     """What answers: an OpenAI-compatible endpoint, Ollama, a GGUF file, or the packaged SmolLM2, in that order."""
 
-    base_url: str | None = Field(None, pattern=r"^https?://\S+$", description="OpenAI-compatible endpoint, e.g. "
-                                 "http://127.0.0.1:8000/v1")
-    model: str | None = Field(None, min_length=1, description="model name at that endpoint or in Ollama; "
-                              "unset takes the first it lists")
+    base_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", description="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1"
+    )
+    model: str | None = Field(
+        None, min_length=1, description="model name at that endpoint or in Ollama; unset takes the first it lists"
+    )
     api_key: SecretStr | None = Field(None, description="key of that endpoint, where it wants one")
-    ollama_url: str | None = Field("http://127.0.0.1:11434", pattern=r"^https?://\S+$", description="where to look for "
-                                   "Ollama; null does not look")
-    gguf: str | None = Field(None, min_length=1, description="path of a GGUF file, or OWNER/REPO/FILE.gguf of the "
-                             "Hugging Face hub")
-    system_prompt: str | None = Field(None, min_length=1, description="who the agent is; unset suits a spoken "
-                                      "conversation")
-    temperature: float | None = Field(None, ge=0, le=2, description="unset leaves it to the endpoint (0.2 for the "
-                                      "packaged model)")
+    ollama_url: str | None = Field(
+        "http://127.0.0.1:11434", pattern=r"^https?://\S+$", description="where to look for Ollama; null does not look"
+    )
+    gguf: str | None = Field(
+        None, min_length=1, description="path of a GGUF file, or OWNER/REPO/FILE.gguf of the Hugging Face hub"
+    )
+    system_prompt: str | None = Field(
+        None, min_length=1, description="who the agent is; unset suits a spoken conversation"
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="unset leaves it to the endpoint (0.2 for the packaged model)"
+    )
     max_tokens: int = Field(200, ge=8, le=8192, description="longest answer, in tokens")
-    max_sentences: int | None = Field(None, ge=1, le=100, description="cuts an answer after so many sentences; unset "
-                                      "trusts the prompt (2 for the packaged model)")
+    max_sentences: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="cuts an answer after so many sentences; unset trusts the prompt (2 for the packaged model)",
+    )
     timeout_secs: float = Field(15, gt=0, description="longest wait for the first word, and between two words")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of a model that runs in this process")
     slots: int = Field(4, ge=1, le=64, description="answers that a model in this process writes at once")

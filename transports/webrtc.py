@@ -85,8 +85,11 @@ def parse_candidates(body: Any) -> SmallWebRTCPatchRequest:
     if not isinstance(pc_id, str):
         raise SignallingError("pc_id is missing or not a string", where="pc_id", expected="the pc_id of the answer")
     if not isinstance(candidates, list) or len(candidates) > MAX_CANDIDATES:
-        raise SignallingError("candidates is not a list, or too long", where="candidates",
-                              expected=f"a list of at most {MAX_CANDIDATES} ICE candidates")
+        raise SignallingError(
+            "candidates is not a list, or too long",
+            where="candidates",
+            expected=f"a list of at most {MAX_CANDIDATES} ICE candidates",
+        )
     return SmallWebRTCPatchRequest(pc_id, [_candidate(entry, f"candidates[{i}]") for i, entry in enumerate(candidates)])
 
 
@@ -100,15 +103,18 @@ def _check_sdp(sdp: str) -> None:
     try:
         session = aiortc.sdp.SessionDescription.parse(sdp)
     except Exception as error:
-        raise SignallingError(f"the SDP cannot be read: {type(error).__name__}", where="sdp",
-                              expected="a session description as in RFC 8866") from error
+        raise SignallingError(
+            f"the SDP cannot be read: {type(error).__name__}",
+            where="sdp",
+            expected="a session description as in RFC 8866",
+        ) from error
     audio = [media for media in session.media if media.kind == "audio"]
     if not audio:
         raise SignallingError("the SDP offers no audio", where="sdp", expected="an m=audio section")
     if not any(codec.mimeType.lower() == "audio/opus" for media in audio for codec in media.rtp.codecs):
         raise SignallingError("the SDP offers no Opus", where="sdp", expected="Opus in the m=audio section")
     for media in session.media:
-        if not media.ice.usernameFragment or not media.ice.password:
+        if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
             raise SignallingError("the SDP has no ICE credentials", where="sdp", expected="a=ice-ufrag and a=ice-pwd")
         if media.dtls is None or not media.dtls.fingerprints:
             raise SignallingError("the SDP has no DTLS fingerprint", where="sdp", expected="a=fingerprint")
@@ -119,20 +125,25 @@ def _candidate(entry: Any, where: str) -> IceCandidate:
         raise SignallingError("a candidate is not an object", where=where, expected="an object")
     text, mid, index = entry.get("candidate"), entry.get("sdp_mid"), entry.get("sdp_mline_index")
     if not isinstance(text, str):
-        raise SignallingError("candidate is missing or not a string", where=f"{where}.candidate",
-                              expected="an ICE candidate, or an empty string at their end")
+        raise SignallingError(
+            "candidate is missing or not a string",
+            where=f"{where}.candidate",
+            expected="an ICE candidate, or an empty string at their end",
+        )
     if mid is not None and not isinstance(mid, str):
         raise SignallingError("sdp_mid is not a string", where=f"{where}.sdp_mid", expected="a string")
     if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
-        raise SignallingError("sdp_mline_index is not an integer", where=f"{where}.sdp_mline_index",
-                              expected="an integer")
+        raise SignallingError(
+            "sdp_mline_index is not an integer", where=f"{where}.sdp_mline_index", expected="an integer"
+        )
     if text:
         text = re.sub(r"^(a=)?candidate:", "", text)
         try:
             aiortc.sdp.candidate_from_sdp(text)
         except Exception as error:
-            raise SignallingError("the ICE candidate cannot be read", where=f"{where}.candidate",
-                                  expected="a candidate as in RFC 8839") from error
+            raise SignallingError(
+                "the ICE candidate cannot be read", where=f"{where}.candidate", expected="a candidate as in RFC 8839"
+            ) from error
     return IceCandidate(candidate=text, sdp_mid=mid or "0", sdp_mline_index=index or 0)
 
 
@@ -175,8 +186,9 @@ class Signalling(SmallWebRTCRequestHandler):
         try:
             answer = await self.handle_web_request(request, connected)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
-            raise SignallingError(f"the SDP cannot be accepted: {error}", where="sdp",
-                                  expected="an offer of one audio stream") from error
+            raise SignallingError(
+                f"the SDP cannot be accepted: {error}", where="sdp", expected="an offer of one audio stream"
+            ) from error
         if failure:
             raise failure[0]
         assert answer is not None

@@ -9,6 +9,7 @@ from hibari.voices import VOICES
 from engines.errors import EngineFailed, WeightsError
 from engines.owner import ModelOwner
 from engines.protocol import Mark, SpeechChunk
+from engines.voices.silence import trim_leading_silence
 from engines.weights import HIBARI_HEART, verified
 
 SAMPLE_RATE = 24_000
@@ -37,11 +38,13 @@ class HibariEngine:
         self._voice = voice
         self._speed = speed
         try:
-            self._model = Hibari(voice, model=str(verified(HIBARI_HEART)) if voice == "heart" else None, threads=threads)
+            path = str(verified(HIBARI_HEART)) if voice == "heart" else None
+            self._model = Hibari(voice, model=path, threads=threads)
         except WeightsError:
             raise
         except Exception as error:
-            raise WeightsError(f"voice {voice!r} cannot be loaded: {error}; known voices: {', '.join(VOICES)}") from error
+            known = ", ".join(VOICES)
+            raise WeightsError(f"voice {voice!r} cannot be loaded: {error}; known voices: {known}") from error
         self._owner = ModelOwner("hibari", max_queue=max_queue)
 
     async def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncIterator[SpeechChunk]:
@@ -66,7 +69,7 @@ class HibariEngine:
         await self._owner.close()
 
     def _speak(self, sentence: str) -> bytes:
-        audio = self._model(sentence, speed=self._speed)
+        audio = trim_leading_silence(self._model(sentence, speed=self._speed), SAMPLE_RATE)
         return (np.clip(audio, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
 
 

@@ -84,13 +84,16 @@ class WhisperEngine:
         device_name, _, index = device.partition(":")
         try:
             self._model = WindowedWhisperModel(
-                _model_path(model), device=device_name, device_index=int(index or 0), compute_type=compute_type,
+                _model_path(model),
+                device=device_name,
+                device_index=int(index or 0),
+                compute_type=compute_type,
                 cpu_threads=threads,
             )
         except WeightsError:
             raise
         except Exception as error:
-            raise WeightsError(f"Whisper model {model!r} cannot be loaded on {device} as {compute_type}: {error}") from error
+            raise WeightsError(f"Whisper {model!r} cannot be loaded on {device} as {compute_type}: {error}") from error
         self._owner = ModelOwner("whisper", max_queue=max_queue)
 
     async def transcribe(self, pcm: bytes, *, language: str | None = None) -> Transcript:
