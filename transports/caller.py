@@ -17,9 +17,8 @@ import numpy as np
 import soundfile
 
 from transports import caller_measure as measure
-from transports.caller_audio import Burst, Listener, NoSpeech, SpeechFile, read_speech
-from transports.caller_measure import Spoken
-from transports.caller_microphone import Microphone, Speaking, clock
+from transports.caller_audio import Listener, NoSpeech, SpeechFile, read_speech
+from transports.caller_microphone import Microphone, clock
 from transports.caller_peer import Line
 from transports.caller_recording import HEARD, SENT, Recorder, Tape
 from transports.caller_report import (
@@ -35,6 +34,7 @@ from transports.caller_report import (
     TurnReport,
 )
 from transports.caller_transcript import Transcript
+from transports.caller_turns import Turns
 
 __all__ = [
     "BadAudioFile",
@@ -101,10 +101,13 @@ class _Call:
         self._options = options
         self._files = files
         self._report = CallReport()
-        self._turns: list[Speaking] = []
+        self._problems: list[str] = []
         self._tape = Tape(origin=clock())
         self._listener = Listener()
         self._transcript = Transcript()
+        self._turns = Turns(
+            [str(wav) for wav in options.wavs], options.barge_in_secs is not None, self._listener, self._transcript
+        )
         self._microphone = Microphone(self._on_sent)
         self._line: Line | None = None
 
@@ -159,26 +162,26 @@ class _Call:
         await self._until_due(index)
         self._transcript.begin_turn()
         speaking = self._microphone.speak(file)
-        self._turns.append(speaking)
+        self._turns.spoken_files.append(speaking)
         while speaking.last is None:
             await self._wait(_POLL_SECS)
         self._transcript.end_of_speech(speaking.last)
         timeout = self._options.answer_timeout_secs
-        answered = await self._until(lambda: self._answer(index) is not None, timeout)
+        answered = await self._until(lambda: self._turns.answer(index) is not None, timeout)
         if not answered:
             self._note_no_answer(index, timeout)
         elif self._options.barge_in_secs is None or index == len(self._files) - 1:
             await self._until_quiet("the answer", ended_is_fine=index == len(self._files) - 1)
 
     def _note_no_answer(self, index: int, timeout: float) -> None:
-        spoken = self._spoken(index)
+        spoken = self._turns.spoken(index)
         if spoken is None or not measure.cut_in(spoken, self._listener.bursts, self._transcript.talks):
             raise NoAnswer(str(self._options.wavs[index]), timeout, self._report)
         self._problem(f"the bot answered in the middle of {self._options.wavs[index]} and not again after it")
 
     async def _until_due(self, index: int) -> None:
         """Wait for the moment at which a file is spoken over the answer before it."""
-        answer = self._answer(index - 1) if index else None
+        answer = self._turns.answer(index - 1) if index else None
         if self._options.barge_in_secs is not None and answer:
             await self._wait(answer.start + self._options.barge_in_secs - clock())
 
@@ -190,7 +193,7 @@ class _Call:
         self._transcript.assume_stopped(clock())
 
     def _quiet(self) -> bool:
-        """Whether it was silent for long enough since the bot said that it stopped; for three times as long if it did not."""
+        """Whether it was silent for long enough; three times as long where the bot did not say that it stopped."""
         talks = self._transcript.talks
         # The bot's word may come before its voice.
         silent_secs = clock() - max(self._listener.last_audible, talks[-1].start if talks else float("-inf"))
@@ -222,7 +225,7 @@ class _Call:
     def _why_dropped(self) -> str:
         who = "The server hung up" if self._transcript.peer_left else "The call was lost"
         reason = self._transcript.ending or (self._line.gone if self._line else None)
-        answered = sum(self._answer(index) is not None for index in range(len(self._turns)))
+        answered = sum(self._turns.answer(index) is not None for index in range(len(self._turns.spoken_files)))
         return f"{who} after {answered} of {len(self._files)} answers{f': {reason}' if reason else ''}."
 
     def _on_sent(self, at: float, pcm: np.ndarray) -> None:
@@ -235,25 +238,15 @@ class _Call:
             self._tape.place(HEARD, at, audible)
 
     def _problem(self, sentence: str) -> None:
-        self._report.problems.append(sentence)
-
-    def _spoken(self, index: int) -> Spoken | None:
-        """When a file was spoken; None until its last speech was sent."""
-        turn = self._turns[index]
-        if turn.started is None or turn.first is None or turn.last is None:
-            return None
-        return Spoken(turn.started, turn.first, turn.last)
-
-    def _answer(self, index: int) -> Burst | None:
-        spoken = self._spoken(index)
-        return measure.find_answer(spoken, self._listener.bursts, self._transcript.talks) if spoken else None
+        self._problems.append(sentence)
 
     def _fill_report(self) -> CallReport:
         report, transcript = self._report, self._transcript
         report.call_id = transcript.call_id or (self._line.pc_id if self._line else None)
         report.ending = transcript.ending or ("the server hung up" if transcript.peer_left else None)
-        report.turns = [self._turn_report(index) for index in range(len(self._turns))]
-        report.problems = list(dict.fromkeys((*report.problems, *transcript.problems, *self._instrument_problems())))
+        report.turns = self._turns.reports()
+        problems = (*self._problems, *transcript.problems, *self._turns.problems(report.turns))
+        report.problems = list(dict.fromkeys((*problems, *self._instrument_problems())))
         return report
 
     def _instrument_problems(self) -> list[str]:
@@ -266,37 +259,3 @@ class _Call:
         if self._tape.truncated:
             problems.append("the recording stops after ten minutes")
         return problems
-
-    def _turn_report(self, index: int) -> TurnReport:
-        words = self._transcript.turns[index]
-        turn = TurnReport(wav=str(self._options.wavs[index]), heard=words.heard_text(), stages=words.stages)
-        spoken, answer = self._spoken(index), self._answer(index)
-        bursts, talks = self._listener.bursts, self._transcript.talks
-        if spoken:
-            turn.cut_in = measure.cut_in(spoken, bursts, talks)
-        if spoken and answer:
-            turn.voice_to_voice_ms = measure.milliseconds(answer.start - spoken.last)
-            end = self._answer_end(index, answer)
-            turn.answer_secs = round(end - answer.start, 3)
-            turn.interrupted = measure.was_interrupted(answer, end, self._transcript.interruptions)
-        if spoken and index and self._options.barge_in_secs is not None:
-            turn.silence_after_barge_in_ms = self._silence_after_barge_in(index, spoken)
-        turn.reply = words.reply_text(turn.interrupted)
-        return turn
-
-    def _answer_end(self, index: int, answer: Burst) -> float:
-        """Last audible sample of the answer to a file, as far as it was heard by now."""
-        until = float("inf")
-        if index + 1 < len(self._turns) and (following := self._spoken(index + 1)):
-            until = following.started
-            if self._options.barge_in_secs is not None:
-                until = measure.talked_over_until(following, self._answer(index + 1), self._transcript.talks)
-        return measure.answer_end(answer, self._listener.bursts, until)
-
-    def _silence_after_barge_in(self, index: int, spoken: Spoken) -> float | None:
-        old = self._answer(index - 1)
-        old_end = self._answer_end(index - 1, old) if old else None
-        if old_end is not None and old_end > spoken.first:
-            return measure.milliseconds(old_end - spoken.first)
-        self._problem(f"the answer before {self._options.wavs[index]} was over before that file could interrupt it")
-        return None

@@ -3,8 +3,8 @@
 **The answer that counts** is the first one that begins after the last sample of speech was sent. A file with a pause
 in it may be answered in the pause. The rest of the file then interrupts that answer, the bot listens on, and answers
 again: the second answer is the one measured, and the turn is marked `cut_in`. If the first one runs on past the end of
-the file's speech, a gap between two of its sentences is not taken for the start of an answer: only sound that begins after the
-bot stopped is (after 200 ms of silence, where the bot does not say when it stops). If there is none, the turn
+the file's speech, a gap between two of its sentences is not taken for the start of an answer: only sound that begins
+after the bot stopped is (after 200 ms of silence, where the bot does not say when it stops). If there is none, the turn
 has no voice-to-voice time, rather than a negative or a flattering one.
 
 Times are in seconds on one monotonic clock.
@@ -54,7 +54,7 @@ def cut_in(spoken: Spoken, bursts: Sequence[Burst], talks: Sequence[Talk]) -> bo
 
 def answer_end(answer: Burst, bursts: Sequence[Burst], until: float) -> float:
     """Last audible sample of an answer whose bursts all begin before a time."""
-    return max(burst.end for burst in bursts if answer.start <= burst.start < until)
+    return max((burst.end for burst in bursts if answer.start <= burst.start < until), default=answer.end)
 
 
 def talked_over_until(spoken: Spoken, next_answer: Burst | None, talks: Sequence[Talk]) -> float:

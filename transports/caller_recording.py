@@ -34,7 +34,7 @@ class Tape:
         self._window = np.zeros((0, 2), np.int16)
 
     def place(self, channel: int, at: float, pcm: np.ndarray) -> None:
-        """Put int16 samples of shape (samples,) where they were spoken or heard, but not into what was already taken."""
+        """Put int16 samples of shape (samples,) where they were spoken or heard, unless that was already taken."""
         start = round((at - self._origin) * RATE)
         end = start + len(pcm)
         if end > self._limit:

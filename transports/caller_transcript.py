@@ -48,11 +48,20 @@ class Words:
         return " ".join(self.heard)
 
     def reply_text(self, interrupted: bool) -> str:
-        """The answer; of one that was cut off, what had been spoken as far as the server says."""
+        """What the bot said, as far as the server tells: segments that were never spoken are left out.
+
+        Of an answer that was cut off, the segment being spoken then is cut at its last word where the server reports
+        words, and whole where it reports only whole segments. A server that reports no progress is taken at its word.
+        """
         segments = list((self.segments or self.cut_in).values())
-        if interrupted and any(segment.spoken for segment in segments):
-            return " ".join(segment.spoken for segment in segments if segment.spoken)
-        return " ".join(segment.text for segment in segments)
+        begun = [index for index, segment in enumerate(segments) if segment.spoken]
+        if not interrupted:
+            return " ".join(segment.text for segment in segments if segment.spoken or not begun)
+        texts = [segments[index].spoken for index in begun]
+        following = begun[-1] + 1 if begun else 0
+        if following < len(segments) and not any(segment.status == "in-progress" for segment in segments):
+            texts.append(segments[following].text)
+        return " ".join(texts)
 
 
 class Transcript:

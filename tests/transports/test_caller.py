@@ -85,7 +85,7 @@ class Agent:
         self.pc.addTrack(self.voice)
         receiver = self.pc.getReceivers()[0]
         self.arrivals = ArrivalBuffer()
-        receiver._RTCRtpReceiver__jitter_buffer = self.arrivals
+        receiver._RTCRtpReceiver__jitter_buffer = self.arrivals  # type: ignore[attr-defined]
         await self.pc.setLocalDescription(await self.pc.createAnswer())
         local = self.pc.localDescription
         return web.json_response({"sdp": local.sdp, "type": local.type, "pc_id": "pc-1"})

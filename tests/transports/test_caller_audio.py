@@ -261,9 +261,20 @@ class TestTranscript:
         transcript.receive(output("Sorry?", "new", 4), 4.0)
         first, second = transcript.turns
         assert first.reply_text(interrupted=True) == "One two"
-        assert first.reply_text(interrupted=False) == "One two three. Four five. Six seven."
+        assert first.reply_text(interrupted=False) == "One two three."
         assert second.reply_text(interrupted=False) == "Sorry?"
         assert transcript.interruptions == [3.0]
+
+    def test_without_word_times_the_sentence_that_was_cut_off_is_whole(self) -> None:
+        transcript = Transcript()
+        transcript.begin_turn()
+        for number, text in enumerate(["One.", "Two.", "Three."]):
+            transcript.receive(output(text, "new", number), 1.0)
+        assert transcript.turns[0].reply_text(interrupted=False) == "One. Two. Three."
+        assert transcript.turns[0].reply_text(interrupted=True) == "One."
+        transcript.receive(output("One.", "completed", 0, "One."), 2.0)
+        assert transcript.turns[0].reply_text(interrupted=True) == "One. Two."
+        assert transcript.turns[0].reply_text(interrupted=False) == "One."
 
     @pytest.mark.parametrize("speech_end", [1.8, 2.5])
     def test_an_answer_that_cut_in_gives_way_to_the_one_that_counts(self, speech_end: float) -> None:
