@@ -3,6 +3,7 @@ SmolLM2. Whatever it is, the pipeline speaks to it through the OpenAI protocol.
 """
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -205,7 +206,7 @@ async def _in_process(settings: BrainSettings) -> Brain:
             path = str(await loop.run_in_executor(None, verified, SMOLLM2))
         server = await LlamaServer.start(
             path,
-            threads=settings.threads,
+            threads=settings.threads or default_threads(os.cpu_count() or 1),
             slots=settings.slots,
             context_tokens=settings.context_tokens,
             gpu_layers=settings.gpu_layers,
@@ -228,6 +229,13 @@ async def _in_process(settings: BrainSettings) -> Brain:
         )
     await _warm(brain, at_once=settings.slots)
     return brain
+
+
+def default_threads(cores: int) -> int:
+    """Half the cores: llama.cpp's threads wait for each other in a spin, so one that shares its core with the calls
+    makes all of them ten times slower.
+    """
+    return max(1, cores // 2)
 
 
 def gguf_path(name: str) -> str:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from loguru import logger
+from openai import AsyncOpenAI
 
 from agent.brain import Brain, open_brain
+from agent.llm import new_client
 from configs.settings import Settings
 from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
@@ -23,9 +25,11 @@ class Engines:
     tts: TextToSpeech
     turn: TurnModels
     brain: Brain
+    brain_client: AsyncOpenAI
 
     async def close(self) -> None:
         """Give every model back."""
+        await self.brain_client.close()
         await asyncio.gather(self.stt.close(), self.tts.close(), self.turn.close(), self.brain.close())
 
 
@@ -52,7 +56,7 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     began_at = loop.time()
     brain = await open_brain(settings.brain)
     progress(f"brain: {brain.label}  ({loop.time() - began_at:.1f} s)")
-    return Engines(stt=stt, tts=tts, turn=turn, brain=brain)
+    return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain))
 
 
 def _load_stt(settings: Settings) -> SpeechToText:

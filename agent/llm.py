@@ -4,15 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.utils.http import connection_limits
 from pipecat.utils.string import match_endofsentence
 
 from agent.brain import Brain
 
 OPENAI_HOST = "api.openai.com"
+CONNECTIONS = connection_limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60)
+
+
+def new_client(brain: Brain) -> AsyncOpenAI:
+    """A client of the brain's endpoint, for all calls: its connections stay open from one answer to the next.
+
+    It tries once: the caller is waiting, and is told at once that something is wrong.
+    """
+    return AsyncOpenAI(
+        api_key=brain.api_key,
+        base_url=brain.base_url,
+        max_retries=0,
+        http_client=DefaultAsyncHttpxClient(limits=CONNECTIONS),
+    )
 
 
 class BrainTimeout(TimeoutError):
@@ -28,28 +43,28 @@ class BrainLLMService(OpenAILLMService):
     # Many servers know only the roles system, user and assistant.
     supports_developer_role = False
 
-    def __init__(self, brain: Brain):
+    def __init__(self, brain: Brain, client: AsyncOpenAI):
         """
         Args:
-            brain: What to ask, and how. Its model must be known.
+            brain: What to ask, and how. Its model should be known.
+            client: The process' client of it, from `new_client`. The service does not close it.
         """
+        self._shared_client = client
         # OpenAI's own newest models refuse the name that every other server knows.
         limit = "max_completion_tokens" if OPENAI_HOST in brain.base_url else "max_tokens"
         options: dict[str, Any] = {limit: brain.max_tokens}
         if brain.temperature is not None:
             options["temperature"] = brain.temperature
         super().__init__(
-            api_key=brain.api_key,
-            base_url=brain.base_url,
             settings=OpenAILLMService.Settings(
                 model=brain.model or "default", system_instruction=brain.system_prompt, **options
             ),
         )
         self._brain = brain
 
-    def create_client(self, *args: Any, **kwargs: Any) -> AsyncOpenAI:
-        """A client that tries once: the caller is waiting, and hears at once that something is wrong."""
-        return super().create_client(*args, **kwargs).with_options(max_retries=0)
+    def create_client(self, *_: Any, **__: Any) -> AsyncOpenAI:
+        """The client of the process. Pipecat would make one a call, and leave its connections open."""
+        return self._shared_client
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
         """The answer's stream, within the brain's bounds."""

@@ -17,8 +17,13 @@ TEXT = (
 )
 
 
-ORDINARY = ("No video transceiver", "No screen video transceiver", "Media stream error while reading the audio")
-"""Beginnings of what Pipecat warns of in every call without a camera, and at every hang-up."""
+ORDINARY = (
+    "No video transceiver",
+    "No screen video transceiver",
+    "Media stream error while reading the audio",
+    "Timeout: No audio frame received",
+)
+"""Beginnings of what Pipecat warns of in every call without a camera or a microphone, and at every hang-up."""
 
 
 class _ToLoguru(logging.Handler):

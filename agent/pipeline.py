@@ -51,7 +51,7 @@ def build_call(
             transport.input(),
             EngineSTTService(engine=engines.stt),
             user,
-            BrainLLMService(brain),
+            BrainLLMService(brain, engines.brain_client),
             EngineTTSService(engine=engines.tts),
             transport.output(),
             assistant,

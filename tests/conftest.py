@@ -6,9 +6,10 @@ import pytest
 
 AUDIO = Path(__file__).parent / "audio"
 SPOKEN = {
-    "jfk.flac": "and so my fellow americans ask not what your country can do for you ask what you can do for your country",
-    "librivox-0870.wav": "and mister john dashwood had then leisure to consider how much there might be prudently in his "
-    "power to do for them",
+    "jfk.flac": "and so my fellow americans ask not what your country can do for you "
+    "ask what you can do for your country",
+    "librivox-0870.wav": "and mister john dashwood had then leisure to consider how much "
+    "there might be prudently in his power to do for them",
     "librivox-0880.wav": "he was not an ill disposed young man",
 }
 
