@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from configs.settings import Settings
 from transports.webrtc import SignallingError, parse_candidates, parse_offer
 
 PAGE = Path(__file__).parent.parent / "transports" / "web" / "dist"
+LOCAL_DAILY = Path(__file__).parent.parent / "transports" / "prebuilt" / "local-daily.js"
 COOKIE_SECS = 30 * 24 * 3600
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -191,6 +192,10 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
         if token is not None and access.needs_token and access.accepts(token):
             return _with_cookie(RedirectResponse("/", status_code=303), token, request)
         return await page.get_response("index.html", request.scope)
+
+    @app.get("/client/assets/daily-esm-{build}.js", response_model=None)
+    async def _(build: str) -> Response:  # noqa: ARG001
+        return FileResponse(LOCAL_DAILY, media_type="text/javascript")
 
     app.mount("/client", StaticFiles(directory=prebuilt_client(), html=True), name="client")
     page = StaticFiles(directory=PAGE, html=True)

@@ -99,7 +99,7 @@ class SttSettings(Section):
     window_secs: float = Field(
         default=10, ge=10, le=30, description="encoder window for short utterances; 30 is Whisper's own"
     )
-    beam_size: int = Field(default=1, ge=1, le=10)
+    beam_size: int = Field(default=1, ge=1, le=10, description="1 is greedy; more is slower and a little better")
     max_queue: int = Field(default=32, ge=1, description="utterances that may wait; one more is refused")
 
 
