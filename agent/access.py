@@ -23,7 +23,7 @@ class Access:
         self._token = settings.token.get_secret_value().strip() if settings.token else None
         self._loopback_only = settings.is_loopback
         self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
-        self._hosts = {urlsplit(origin).netloc for origin in self._origins}
+        self._hosts = {_netloc(origin) for origin in self._origins}
 
     @property
     def needs_token(self) -> bool:
@@ -55,7 +55,7 @@ class Access:
                 expected="a loopback address, or a host of VOICE_AGENT_SERVER__ALLOWED_ORIGINS",
             )
         origin = headers.get("origin", "").lower()
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin and origin not in self._origins and _netloc(origin) != host:
             raise OriginRefused(
                 f"Pages of {origin} may not call this agent.",
                 where="Origin",
@@ -63,11 +63,17 @@ class Access:
             )
 
 
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
+def _netloc(origin: str) -> str:
+    """Host and port of an origin; empty if it is malformed."""
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

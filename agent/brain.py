@@ -32,7 +32,7 @@ SMALL_MODEL_EXAMPLES = (
 
 SMALL_MODEL_TEMPERATURE = 0.2
 SMALL_MODEL_SENTENCES = 2
-SMALL_MODEL_HISTORY = 8
+SMALL_MODEL_HISTORY = 6
 HISTORY_MESSAGES = 60
 PROBE_SECS = 0.5
 CHECK_SECS = 3.0
@@ -45,7 +45,7 @@ class Brain:
     """An OpenAI-compatible endpoint and how to ask it.
 
     Attributes:
-        label: What it is, for people.
+        label: What it is, for callers; where it is, is the operator's business.
         base_url: The endpoint, ending in `/v1` as a rule.
         model: Model name there; None until the endpoint could be asked for its first.
         api_key: Key for the endpoint.
@@ -93,7 +93,7 @@ async def open_brain(settings: BrainSettings) -> Brain:
             to start: it may come up later, and until then callers are told.
     """
     if settings.base_url:
-        brain = _endpoint(settings, settings.base_url.rstrip("/"), settings.base_url)
+        brain = _endpoint(settings, settings.base_url.rstrip("/"))
         return await with_model(brain) or brain
     if settings.ollama_url and not settings.gguf:
         ollama = await _ollama(settings, settings.ollama_url.rstrip("/"))
@@ -113,7 +113,7 @@ async def with_model(brain: Brain) -> Brain | None:
         if not names:
             logger.warning(f"the brain at {brain.base_url} lists no model; set VOICE_AGENT_BRAIN__MODEL")
             return None
-        return replace(brain, model=names[0], label=f"{names[0]} at {brain.base_url}")
+        return replace(brain, model=names[0], label=names[0])
     if names and brain.model not in names:
         logger.warning(
             f"the brain at {brain.base_url} does not list the model {brain.model!r}; it lists {', '.join(names[:8])}"
@@ -126,9 +126,9 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _endpoint(settings: BrainSettings, base_url: str, label: str) -> Brain:
+def _endpoint(settings: BrainSettings, base_url: str) -> Brain:
     return Brain(
-        label=f"{settings.model} at {label}" if settings.model else label,
+        label=settings.model or "a model that does not answer yet",
         base_url=base_url,
         model=settings.model,
         api_key=settings.api_key.get_secret_value() if settings.api_key else "none",
@@ -169,7 +169,7 @@ async def _ollama(settings: BrainSettings, url: str) -> Brain | None:
     if settings.model and settings.model not in names:
         raise StartError(f"brain.model = {settings.model!r}: Ollama at {url} has only {', '.join(names)}")
     model = settings.model or names[0]
-    brain = replace(_endpoint(settings, f"{url}/v1", ""), model=model, label=f"{model} in Ollama")
+    brain = replace(_endpoint(settings, f"{url}/v1"), model=model, label=f"{model} in Ollama")
     await _warm(brain)
     return brain
 
@@ -213,9 +213,9 @@ async def _in_process(settings: BrainSettings) -> Brain:
         )
     except (WeightsError, LlamaServerError) as error:
         raise StartError(str(error)) from error
-    brain = replace(_endpoint(settings, server.base_url, ""), api_key=server.api_key, model="local", server=server)
+    brain = replace(_endpoint(settings, server.base_url), api_key=server.api_key, model="local", server=server)
     if settings.gguf:
-        brain = replace(brain, label=settings.gguf)
+        brain = replace(brain, label=Path(path).name)
     else:
         brain = replace(
             brain,
@@ -232,10 +232,8 @@ async def _in_process(settings: BrainSettings) -> Brain:
 
 
 def default_threads(cores: int) -> int:
-    """Half the cores: llama.cpp's threads wait for each other in a spin, so one that shares its core with the calls
-    makes all of them ten times slower.
-    """
-    return max(1, cores // 2)
+    """Half the cores, but both of two: the threads wait for each other in a spin, and gain little beyond that."""
+    return max(min(2, cores), cores // 2)
 
 
 def gguf_path(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from aiortc import RTCIceServer
 from loguru import logger
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.request_handler import SmallWebRTCPatchRequest
@@ -16,12 +17,24 @@ from agent.errors import NotFound, NotReady, ServerFull
 from agent.metrics import Metrics
 from agent.session import Call
 from configs.settings import ServerSettings
-from transports.webrtc import Offer, Signalling, UnknownConnection, ice_servers
+from transports.webrtc import Offer, Signalling, UnknownConnection
 
 SESSION_SECS = 60.0
 MAX_SESSIONS = 256
 RETRY_AFTER_SECS = 10
 BRAIN_CHECK_SECS = 5.0
+
+
+def ice_config(settings: ServerSettings) -> list[dict[str, Any]]:
+    """The ICE servers of the settings, as WebRTC's `RTCIceServer` dictionaries."""
+    return [
+        {
+            "urls": list(server.urls),
+            **({"username": server.username} if server.username else {}),
+            **({"credential": server.credential.get_secret_value()} if server.credential else {}),
+        }
+        for server in settings.ice_servers
+    ]
 
 
 class Calls:
@@ -31,7 +44,7 @@ class Calls:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._signalling = Signalling(ice_servers(settings.ice_servers))
+        self._signalling = Signalling([RTCIceServer(**server) for server in ice_config(settings)])
         self._running: dict[Call, asyncio.Task[None]] = {}
         self._admitting = 0
         self._sessions: dict[str, float] = {}
@@ -76,7 +89,8 @@ class Calls:
 
     def check_session(self, session: str, pc_id: str | None) -> None:
         """Raises `NotFound` unless the session was started lately or its call is running."""
-        if session in self._sessions or self._signalling.knows(pc_id):
+        began_at = self._sessions.get(session, float("-inf"))
+        if self._clock() - began_at < SESSION_SECS or self._signalling.knows(pc_id):
             return
         raise NotFound(
             "There is no such session, or it began too long ago.",
@@ -136,7 +150,6 @@ class Calls:
         if self._engines is None:
             raise NotReady("The agent is still starting. Please try again in a few seconds.", retry_after_secs=3)
         if self.count + self._admitting >= self._settings.max_calls:
-            self._metrics.refused.labels("server_full").inc()
             raise ServerFull(
                 f"All {self._settings.max_calls} lines are busy. Please try again in a moment.",
                 retry_after_secs=RETRY_AFTER_SECS,

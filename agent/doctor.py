@@ -177,6 +177,13 @@ async def _brain(settings: BrainSettings) -> Finding:
             names = await model_names(f"{settings.ollama_url.rstrip('/')}/v1", "ollama", PROBE_SECS)
         except Exception:
             names = []
+        if names and settings.model and settings.model not in names:
+            return Finding(
+                "brain",
+                "bad",
+                f"Ollama has no model {settings.model!r}, it has {', '.join(names[:8])}",
+                f"`ollama pull {settings.model}`, or correct VOICE_AGENT_BRAIN__MODEL",
+            )
         if names:
             return Finding("brain", "ok", f"Ollama with {', '.join(names[:8])}")
     return Finding(

@@ -55,7 +55,8 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     tts = await step(f"voice: {settings.tts.engine} {settings.tts.voice}", lambda: _load_tts(settings))
     began_at = loop.time()
     brain = await open_brain(settings.brain)
-    progress(f"brain: {brain.label}  ({loop.time() - began_at:.1f} s)")
+    where = "" if brain.server else f" at {brain.base_url}"
+    progress(f"brain: {brain.label}{where}  ({loop.time() - began_at:.1f} s)")
     return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 
 START_SECS = 120.0
+REUSED_TOKENS = 8
+"""Shortest run of tokens that is worth moving."""
 
 
 class LlamaServerError(Exception):
@@ -90,6 +92,8 @@ def _serve(path: str, threads: int, slots: int, context_tokens: int, gpu_layers:
     params.cpuparams_batch.n_threads = threads
     params.cpuparams.poll = 0
     params.cpuparams_batch.poll = 0
+    # When the oldest words of a conversation are dropped, what follows is moved in the cache, not read again.
+    params.n_cache_reuse = REUSED_TOKENS
     params.cache_ram_mib = 0
     params.fit_params = False
     params.verbosity = -1

@@ -19,15 +19,15 @@ class Problem:
 
     Attributes:
         kind: Which part, for metrics and the page: `brain`, `stt`, `tts` or `pipeline`.
-        spoken: A sentence for the caller; None when there is nothing the caller should hear.
+        spoken: A sentence for the caller; None when there is nothing the caller should know.
     """
 
     kind: str
     spoken: str | None
 
 
-def problem_of(frame: ErrorFrame) -> Problem:
-    """Tell the part at fault and the words for it."""
+def problem_of(frame: ErrorFrame) -> Problem | None:
+    """Tell the part at fault and the words for it; None if nothing was at fault."""
     error = frame.exception
     if isinstance(frame.processor, BrainLLMService):
         return Problem("brain", _brain_sentence(error))
@@ -36,8 +36,8 @@ def problem_of(frame: ErrorFrame) -> Problem:
             return Problem("stt", "Sorry, I am listening to too many people at once. Please say that again.")
         return Problem("stt", "Sorry, I could not hear that. Please say it again.")
     if isinstance(frame.processor, EngineTTSService):
-        # The voice cannot tell of its own failure, and a sentence without a word in it is silent by right.
-        return Problem("tts", "Sorry, my voice failed. Please ask again." if error else None)
+        # Pipecat also reports a sentence without a word in it, which is silent by right.
+        return Problem("tts", "Sorry, my voice failed. Please ask again.") if error else None
     return Problem("pipeline", None)
 
 

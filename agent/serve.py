@@ -10,11 +10,11 @@ from typing import Any
 import uvicorn
 from loguru import logger
 
-from agent.calls import Calls
+from agent.calls import Calls, ice_config
 from agent.engines import Engines, load_engines
 from agent.errors import StartError
 from agent.metrics import Metrics
-from agent.server import create_app, ice_config, version
+from agent.server import create_app, version
 from configs.settings import Settings
 from engines.errors import EngineError
 
@@ -102,7 +102,7 @@ def describe(settings: Settings, engines: Engines | None) -> dict[str, Any]:
         "voice": f"{settings.tts.engine} {settings.tts.voice}",
         "max_call_secs": settings.server.max_call_secs,
         "idle_secs": settings.server.idle_secs,
-        "ice_servers": ice_config(settings),
+        "ice_servers": ice_config(settings.server),
     }
 
 

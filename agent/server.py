@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.access import COOKIE, Access
-from agent.calls import Calls
+from agent.calls import Calls, ice_config
 from agent.errors import BadRequest, RequestError, TokenRequired, TooLarge
 from agent.metrics import Metrics
 from configs.settings import Settings
@@ -112,7 +112,7 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
     async def body_of(request: Request) -> Any:
         try:
             return await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadRequest("The body is not JSON.", where="body", expected="a JSON object") from None
 
     @app.get("/api/info")
@@ -139,7 +139,7 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
                 raise BadRequest("Only calls over WebRTC are taken.", where="transport", expected='"webrtc"')
         started: dict[str, Any] = {"sessionId": calls.new_session()}
         if settings.server.ice_servers:
-            started["iceConfig"] = {"iceServers": ice_config(settings)}
+            started["iceConfig"] = {"iceServers": ice_config(settings.server)}
         return started
 
     @app.post("/api/offer")
@@ -201,11 +201,6 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
     page = StaticFiles(directory=PAGE, html=True)
     app.mount("/", page, name="page")
     return app
-
-
-def ice_config(settings: Settings) -> list[dict[str, Any]]:
-    """The ICE servers as a browser takes them."""
-    return [server.model_dump(exclude_none=True) for server in settings.server.ice_servers]
 
 
 def prebuilt_client() -> Path:

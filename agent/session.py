@@ -139,6 +139,8 @@ class Call:
 
     async def _report(self, frame: ErrorFrame) -> None:
         problem = problem_of(frame)
+        if problem is None:
+            return
         self.metrics.errors.labels(problem.kind).inc()
         logger.error(f"{problem.kind} failed: {frame.error}")
         now = time.monotonic()

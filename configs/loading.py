@@ -17,7 +17,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from configs.settings import PROFILES, Settings
 
 PREFIX = "VOICE_AGENT_"
-SECRET_KEYS = ("token", "api_key", "credential")
+SECRET_PARTS = ("tok", "key", "cred", "secret", "pass", "ice_servers")
+"""Parts of keys whose values errors do not show, also where the key is misspelled."""
 
 Path_ = tuple[str, ...]
 Layer = tuple[str, dict[Path_, Any]]
@@ -92,6 +93,10 @@ def _profile_path(profile: str) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        # The error's own text quotes the line, which may hold a secret.
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError([f"{path}{line}: not readable as YAML: {error.problem}"]) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError([f"{path}: not readable as YAML: {' '.join(str(error).split())}"]) from error
     if content is None:
@@ -117,8 +122,9 @@ def _from_environment(environ: Mapping[str, str | None], source: str, faults: li
         if not name.upper().startswith(PREFIX):
             continue
         if name.upper() not in fields:
-            close = difflib.get_close_matches(name.upper(), fields, n=1, cutoff=0.6)
-            hint = f"did you mean {close[0]}?" if close else "`.env.example` lists every setting"
+            bare = {known.removeprefix(PREFIX): known for known in fields}
+            close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, n=1, cutoff=0.6)
+            hint = f"did you mean {bare[close[0]]}?" if close else "`.env.example` lists every setting"
             faults.append(f"{name} = {_shown(name, text)} ({source}): unknown setting; {hint}")
             continue
         section, _, key = name[len(PREFIX) :].lower().partition("__")
@@ -186,5 +192,5 @@ def _section(annotation: Any) -> type[BaseModel]:
 
 def _shown(key: str, value: Any) -> str:
     """The value as an error may show it: a secret stays out of terminals and logs."""
-    secret = isinstance(value, SecretStr) or key.lower().endswith(SECRET_KEYS) or "ice_servers" in key.lower()
+    secret = isinstance(value, SecretStr) or any(part in key.lower() for part in SECRET_PARTS)
     return "'…'" if secret and value else repr(value)

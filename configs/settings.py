@@ -5,6 +5,7 @@ as `VOICE_AGENT_<SECTION>__<FIELD>`, e.g. `VOICE_AGENT_BRAIN__BASE_URL`. `config
 """
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,17 @@ class IceServer(Section):
 
     urls: list[str] = Field(min_length=1, description='e.g. ["stun:stun.example.org:3478"]')
     username: str | None = None
-    credential: str | None = None
+    credential: SecretStr | None = None
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_name_stun_or_turn(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            if not re.fullmatch(r"(stuns?|turns?):[^\s:?/]+(:\d{1,5})?(\?transport=(udp|tcp))?", url):
+                raise ValueError(
+                    "expected URLs such as stun:stun.example.org:3478 or turn:turn.example.org?transport=udp"
+                )
+        return urls
 
 
 class ServerSettings(Section):
@@ -151,7 +162,7 @@ class BrainSettings(Section):
         default=None,
         ge=1,
         le=256,
-        description="CPU threads of a model that runs in this process; unset takes half the cores",
+        description="CPU threads of a model that runs in this process; unset takes half the cores, or both of two",
     )
     slots: int = Field(default=4, ge=1, le=64, description="answers that a model in this process writes at once")
     context_tokens: int = Field(default=2048, ge=512, description="context of one answer, for a model in this process")

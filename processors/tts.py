@@ -12,6 +12,10 @@ from pipecat.utils.text.transforms import strip_markdown
 from engines.errors import EngineError
 from engines.protocol import TextToSpeech
 
+STOP_SECS = 30.0
+"""How long the engine may let a sentence wait before Pipecat takes the answer for ended. Each answer's end is told, so
+this matters only for an engine that is out of order."""
+
 
 @dataclass
 class EngineTTSSettings(TTSSettings):
@@ -40,6 +44,7 @@ class EngineTTSService(TTSService):
             push_stop_frames=True,
             text_aggregation_mode=TextAggregationMode.SENTENCE,
             text_transforms=[("*", strip_markdown)],
+            stop_frame_timeout_s=STOP_SECS,
             # One sentence of symbols alone is silent by right; the engine raises when it is really out of order.
             max_consecutive_zero_audio_contexts=0,
             settings=settings or EngineTTSSettings(model=engine.name, voice=None, language=None),
@@ -61,6 +66,10 @@ class EngineTTSService(TTSService):
                     yield TTSAudioRawFrame(chunk.pcm, self.sample_rate, 1, context_id=context_id)
         except EngineError as error:
             yield ErrorFrame(error=str(error), exception=error)
+
+    async def flush_audio(self, context_id: str | None = None) -> None:
+        """End an answer that had no sound, so that the next need not wait for it."""
+        await self.remove_audio_context(context_id)
 
 
 async def _once(text: str) -> AsyncIterator[str]:

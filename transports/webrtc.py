@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiortc.sdp
-from aiortc import RTCConfiguration, RTCIceServer
+from aiortc import RTCIceServer
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.request_handler import (
@@ -207,20 +207,6 @@ class Signalling(SmallWebRTCRequestHandler):
     def forget(self, connection: SmallWebRTCConnection) -> None:
         """Drop every id of an ended connection; one that was restarted has had several."""
         self._pcs_map = {pc_id: known for pc_id, known in self._pcs_map.items() if known is not connection}
-
-
-def ice_servers(servers: Sequence[Any]) -> list[RTCIceServer]:
-    """aiortc's form of the ICE servers in the settings.
-
-    Raises:
-        ValueError: A URL is not one of a STUN or TURN server.
-    """
-    converted = [
-        RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
-        for server in servers
-    ]
-    RTCConfiguration(iceServers=converted)
-    return converted
 
 
 class Liveness:

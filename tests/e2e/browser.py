@@ -70,7 +70,7 @@ class Browser:
     def recorded(self) -> tuple[np.ndarray, int]:
         """What the page heard since `record`, as float samples and their rate."""
         encoded = self.page.evaluate("() => { window.recorder.stop(); return window.recording; }")
-        with av.open(io.BytesIO(base64.b64decode(encoded))) as container:
+        with av.open(io.BytesIO(base64.b64decode(encoded)), "r") as container:
             resampler = av.AudioResampler("flt", "mono", RATE)
             frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
         return np.concatenate([frame.to_ndarray()[0] for frame in frames]), RATE
