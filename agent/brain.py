@@ -21,18 +21,22 @@ SPOKEN_PROMPT = (
     "Never use lists, headings, markdown, emoji or code. If you do not know something, say so briefly. "
     "If the words seem misheard, ask the caller to say them again."
 )
-SMALL_MODEL_PROMPT = "You are a friendly voice assistant. You answer in one short, simple sentence."
+SMALL_MODEL_PROMPT = "You are a friendly voice assistant. Your answers are short and simple."
 SMALL_MODEL_EXAMPLES = (
-    ("Hello.", "Hello! What would you like to talk about?"),
-    ("What can you do?", "I can chat with you and answer simple questions."),
-    ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
-    ("Thank you, goodbye.", "You are welcome. Goodbye!"),
+    ("Hello.", "Hello! How can I help?"),
+    ("What can you do?", "I can chat with you."),
+    ("What is the capital of Japan?", "It's Tokyo."),
+    ("How far is it to the sun?", "About ninety three million miles."),
+    ("Thank you, goodbye.", "Goodbye!"),
 )
 """A model this small follows examples better than instructions."""
 
 SMALL_MODEL_TEMPERATURE = 0.2
+SMALL_MODEL_FREQUENCY_PENALTY = 0.5
+"""Against its habit of saying a sentence over and over."""
+
 SMALL_MODEL_SENTENCES = 2
-SMALL_MODEL_HISTORY = 6
+SMALL_MODEL_HISTORY = 8
 HISTORY_MESSAGES = 60
 PROBE_SECS = 0.5
 CHECK_SECS = 3.0
@@ -52,9 +56,10 @@ class Brain:
         small: Whether it is the packaged model, quick but often wrong.
         system_prompt: Who the agent is.
         temperature: None leaves it to the endpoint.
+        frequency_penalty: As OpenAI's; None leaves it to the endpoint.
         max_tokens: Longest answer.
         max_sentences: Answers are cut after so many; None trusts the prompt.
-        history_messages: Messages of the conversation that are sent along.
+        history_messages: Most messages of the conversation that are sent along.
         examples: Exchanges (caller, agent) that stand before every conversation, to show the manner of answering.
         timeout_secs: Longest wait for the first word, and between two.
         server: The server in this process, if the model runs here.
@@ -71,6 +76,7 @@ class Brain:
     max_sentences: int | None
     history_messages: int
     timeout_secs: float
+    frequency_penalty: float | None = None
     examples: tuple[tuple[str, str], ...] = ()
     server: LlamaServer | None = None
 
@@ -223,6 +229,7 @@ async def _in_process(settings: BrainSettings) -> Brain:
             small=True,
             system_prompt=settings.system_prompt or SMALL_MODEL_PROMPT,
             temperature=SMALL_MODEL_TEMPERATURE if settings.temperature is None else settings.temperature,
+            frequency_penalty=SMALL_MODEL_FREQUENCY_PENALTY,
             max_sentences=settings.max_sentences or SMALL_MODEL_SENTENCES,
             history_messages=SMALL_MODEL_HISTORY,
             examples=() if settings.system_prompt else SMALL_MODEL_EXAMPLES,
@@ -232,8 +239,10 @@ async def _in_process(settings: BrainSettings) -> Brain:
 
 
 def default_threads(cores: int) -> int:
-    """Half the cores, but both of two: the threads wait for each other in a spin, and gain little beyond that."""
-    return max(min(2, cores), cores // 2)
+    """Half the cores: llama.cpp's threads wait for each other in a spin, and one that shares its core with the calls
+    makes all of them several times slower.
+    """
+    return max(1, cores // 2)
 
 
 def gguf_path(name: str) -> str:

@@ -10,9 +10,6 @@ from typing import Annotated, Any
 # One thread for numpy's small matrices: more of them only take turns, and Smart Turn burns twice the CPU. It is read
 # when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# llama.cpp's threads spin while they wait for each other; on a busy machine the one they wait for then gets no core.
-# After so many rounds they sleep instead.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import typer
 

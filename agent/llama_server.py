@@ -21,8 +21,9 @@ class LlamaServer:
     Its requests are batched by llama.cpp; each has a slot, whose context holds one conversation's words only.
     """
 
-    def __init__(self, server: Any, base_url: str, api_key: str):
+    def __init__(self, server: Any, base_url: str, api_key: str, slots: int):
         self._server = server
+        self._users = dict.fromkeys(range(slots), 0)
         self.base_url = base_url
         self.api_key = api_key
 
@@ -34,7 +35,7 @@ class LlamaServer:
 
         Args:
             path: A GGUF file.
-            threads: CPU threads that all slots share.
+            threads: CPU threads that write, for all slots together; twice as many read.
             slots: Answers written at once; more wait.
             context_tokens: Context of one slot.
             gpu_layers: Layers to put on a GPU.
@@ -48,7 +49,7 @@ class LlamaServer:
             server = await loop.run_in_executor(None, _serve, path, threads, slots, context_tokens, gpu_layers, api_key)
         except Exception as error:
             raise LlamaServerError(f"llama.cpp cannot load {path}: {error}") from error
-        started = cls(server, f"{server.listening_address}/v1", api_key)
+        started = cls(server, f"{server.listening_address}/v1", api_key, slots)
         await started._until_healthy(server.listening_address)
         return started
 
@@ -63,6 +64,16 @@ class LlamaServer:
                     pass
                 await asyncio.sleep(0.05)
         raise LlamaServerError(f"llama.cpp did not become ready at {address} within {START_SECS:.0f} s")
+
+    def take_slot(self) -> int:
+        """The slot with the fewest conversations. One that stays in its slot finds its own words still in the cache."""
+        slot = min(self._users, key=lambda number: self._users[number])
+        self._users[slot] += 1
+        return slot
+
+    def release_slot(self, slot: int) -> None:
+        """A conversation in this slot has ended."""
+        self._users[slot] -= 1
 
     async def close(self) -> None:
         """Stop the server and give the model back."""
@@ -89,7 +100,8 @@ def _serve(path: str, threads: int, slots: int, context_tokens: int, gpu_layers:
     params.n_ctx = slots * context_tokens
     params.n_gpu_layers = gpu_layers
     params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
+    # Reading is done in long steps, which bear a busy neighbour; writing waits for every thread at every layer.
+    params.cpuparams_batch.n_threads = 2 * threads
     params.cpuparams.poll = 0
     params.cpuparams_batch.poll = 0
     # When the oldest words of a conversation are dropped, what follows is moved in the cache, not read again.

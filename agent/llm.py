@@ -55,12 +55,24 @@ class BrainLLMService(OpenAILLMService):
         options: dict[str, Any] = {limit: brain.max_tokens}
         if brain.temperature is not None:
             options["temperature"] = brain.temperature
+        if brain.frequency_penalty is not None:
+            options["frequency_penalty"] = brain.frequency_penalty
+        self._slot = brain.server.take_slot() if brain.server else None
+        if self._slot is not None:
+            options["extra"] = {"extra_body": {"id_slot": self._slot}}
         super().__init__(
             settings=OpenAILLMService.Settings(
                 model=brain.model or "default", system_instruction=brain.system_prompt, **options
             ),
         )
         self._brain = brain
+
+    async def cleanup(self) -> None:
+        """Leave the slot to another call."""
+        await super().cleanup()
+        if self._slot is not None and self._brain.server is not None:
+            self._brain.server.release_slot(self._slot)
+            self._slot = None
 
     def create_client(self, *_: Any, **__: Any) -> AsyncOpenAI:
         """The client of the process. Pipecat would make one a call, and leave its connections open."""
@@ -78,12 +90,15 @@ class BrainLLMService(OpenAILLMService):
 
 
 class BoundedStream:
-    """A stream of completion chunks that ends after so many sentences, and raises when the next chunk is overdue."""
+    """A stream of completion chunks, in pieces of a few words. It ends after so many sentences, and raises when the
+    next chunk is overdue.
+    """
 
     def __init__(self, stream: Any, timeout_secs: float, max_sentences: int | None):
         self._stream = stream
         self._timeout_secs = timeout_secs
         self._sentences = SentenceLimit(max_sentences)
+        self._pieces = Pieces()
 
     async def close(self) -> None:
         """Close the connection, so that the endpoint stops writing."""
@@ -91,20 +106,52 @@ class BoundedStream:
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         chunks = aiter(self._stream)
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout_secs):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                raise BrainTimeout(f"no more words within {self._timeout_secs:g} s") from error
+        held: ChatCompletionChunk | None = None
+        while (chunk := await self._next(chunks)) is not None:
             delta = chunk.choices[0].delta if chunk.choices else None
-            if delta and delta.content:
-                delta.content = self._sentences.take(delta.content)
-            yield chunk
+            if delta is None or not delta.content or delta.tool_calls:
+                if held is not None:
+                    yield held
+                    held = None
+                yield chunk
+                continue
+            text = self._sentences.take(delta.content)
+            delta.content = text if held is None else f"{held.choices[0].delta.content}{text}"
+            held = chunk
             if self._sentences.reached:
-                return
+                break
+            if self._pieces.is_enough(delta.content, text):
+                yield held
+                held = None
+        if held is not None:
+            yield held
+
+    async def _next(self, chunks: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
+        try:
+            async with asyncio.timeout(self._timeout_secs):
+                return await anext(chunks, None)
+        except TimeoutError as error:
+            raise BrainTimeout(f"no more words within {self._timeout_secs:g} s") from error
+
+
+class Pieces:
+    """Joins tokens into pieces of a few words: each piece costs every processor of the pipeline the same.
+
+    The end of a sentence, and the token after it by which the voice knows that it was the end, are not held back.
+    """
+
+    ENDS = frozenset(".!?…;:\n。！？")
+    MOST_CHARS = 48
+
+    def __init__(self) -> None:
+        self._after_end = True  # The first token goes at once: it shows that the brain is at work.
+
+    def is_enough(self, piece: str, newest: str) -> bool:
+        """Whether the piece, whose newest token this is, should go on now."""
+        enough = self._after_end or len(piece) >= self.MOST_CHARS or not self.ENDS.isdisjoint(newest)
+        if newest.strip():
+            self._after_end = not self.ENDS.isdisjoint(newest)
+        return enough
 
 
 class SentenceLimit:
@@ -135,15 +182,16 @@ class SentenceLimit:
 
 
 def trim_history(context: LLMContext, most: int, *, keep_first: int = 0) -> None:
-    """Forget the oldest messages so that at most `most` remain after the first `keep_first`.
+    """Forget the oldest messages once more than `most` follow the first `keep_first`.
 
+    Half of them go at once: while a conversation only grows, a server that keeps its last prompt has little to read.
     What remains begins with a message of the caller, since some models refuse a conversation that the agent begins.
     """
     messages = context.get_messages()
     first, rest = messages[:keep_first], messages[keep_first:]
     if len(rest) <= most:
         return
-    rest = rest[-most:]
+    rest = rest[-max(1, most // 2) :]
     while rest and not (isinstance(rest[0], dict) and rest[0].get("role") == "user"):
         rest = rest[1:]
     context.set_messages([*first, *rest])

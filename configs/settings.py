@@ -162,7 +162,7 @@ class BrainSettings(Section):
         default=None,
         ge=1,
         le=256,
-        description="CPU threads of a model that runs in this process; unset takes half the cores, or both of two",
+        description="CPU threads of a model that runs in this process; unset takes half the cores",
     )
     slots: int = Field(default=4, ge=1, le=64, description="answers that a model in this process writes at once")
     context_tokens: int = Field(default=2048, ge=512, description="context of one answer, for a model in this process")

@@ -84,7 +84,7 @@ async def test_an_endpoint_that_is_down_is_told(endpoint: Endpoint):
 
 
 async def test_only_the_latest_of_a_long_conversation_is_sent(endpoint: Endpoint):
-    brain = replace(await brain_at(endpoint), history_messages=4, examples=(("Hi.", "Hello."),))
+    brain = replace(await brain_at(endpoint), history_messages=6, examples=(("Hi.", "Hello."),))
     turns = [{"role": role, "content": f"{role} {number}"} for number in range(10) for role in ("user", "assistant")]
     await ask(brain, *brain.opening_messages(), *turns, {"role": "user", "content": "last"})
     sent = [message["content"] for message in endpoint.requests[0]["messages"][1:]]

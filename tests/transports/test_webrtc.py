@@ -10,6 +10,7 @@ from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 
 import transports.webrtc as webrtc
 from transports.webrtc import (
+    JITTER_BUFFER,
     MAX_CANDIDATES,
     Liveness,
     Signalling,
@@ -240,6 +241,18 @@ async def test_a_connection_is_known_until_it_is_forgotten(sdp: str):
     assert not signalling.knows(answer["pc_id"])
     with pytest.raises(UnknownConnection):
         await signalling.add_candidates(parse_candidates({"pc_id": answer["pc_id"], "candidates": []}))
+    await begun[0].disconnect()
+
+
+async def test_a_new_connection_holds_back_one_packet_of_audio(sdp: str):
+    signalling, begun = Signalling(), []
+
+    async def begin(connection: SmallWebRTCConnection, _: Any) -> None:
+        begun.append(connection)
+
+    await signalling.answer(parse_offer({"type": "offer", "sdp": sdp}), begin)
+    receiver = begun[0].pc.getTransceivers()[0].receiver
+    assert getattr(receiver, JITTER_BUFFER)._prefetch == 1
     await begun[0].disconnect()
 
 
