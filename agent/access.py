@@ -32,7 +32,9 @@ class Access:
 
     def accepts(self, token: str | None) -> bool:
         """Whether this is the token. Takes the same time for every wrong one."""
-        return self._token is None or hmac.compare_digest((token or "").encode(), self._token.encode())
+        return self._token is None or hmac.compare_digest(
+            (token or "").encode(errors="surrogatepass"), self._token.encode()
+        )
 
     def check_token(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> None:
         """Raises `TokenRequired` unless the request shows the token, as a bearer token or as our cookie."""

@@ -4,6 +4,7 @@ SmolLM2. Whatever it is, the pipeline speaks to it through the OpenAI protocol.
 
 import asyncio
 import os
+import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,9 @@ SMALL_MODEL_FREQUENCY_PENALTY = 0.5
 SMALL_MODEL_SENTENCES = 2
 SMALL_MODEL_HISTORY = 8
 HISTORY_MESSAGES = 60
+CHARS_PER_TOKEN = 2
+"""On the safe side: English has four, other scripts fewer."""
+
 PROBE_SECS = 0.5
 CHECK_SECS = 3.0
 WARM_SECS = 120.0
@@ -60,6 +64,7 @@ class Brain:
         max_tokens: Longest answer.
         max_sentences: Answers are cut after so many; None trusts the prompt.
         history_messages: Most messages of the conversation that are sent along.
+        history_chars: Most characters of them; None where the endpoint's context is its own affair.
         examples: Exchanges (caller, agent) that stand before every conversation, to show the manner of answering.
         timeout_secs: Longest wait for the first word, and between two.
         server: The server in this process, if the model runs here.
@@ -77,6 +82,7 @@ class Brain:
     history_messages: int
     timeout_secs: float
     frequency_penalty: float | None = None
+    history_chars: int | None = None
     examples: tuple[tuple[str, str], ...] = ()
     server: LlamaServer | None = None
 
@@ -154,7 +160,9 @@ async def model_names(base_url: str, api_key: str, timeout_secs: float) -> list[
     Raises:
         httpx.HTTPError, ValueError: It does not answer, or not as OpenAI's would.
     """
-    async with httpx.AsyncClient(timeout=timeout_secs) as client:
+    # Reading the certificates blocks the loop for tens of milliseconds.
+    context = await asyncio.to_thread(ssl.create_default_context) if base_url.startswith("https") else False
+    async with httpx.AsyncClient(timeout=timeout_secs, verify=context) as client:
         response = await client.get(f"{base_url}/models", headers={"Authorization": f"Bearer {api_key}"})
         if response.status_code == httpx.codes.NOT_FOUND:
             return []  # Some endpoints do not list their models, and answer all the same.
@@ -220,6 +228,9 @@ async def _in_process(settings: BrainSettings) -> Brain:
     except (WeightsError, LlamaServerError) as error:
         raise StartError(str(error)) from error
     brain = replace(_endpoint(settings, server.base_url), api_key=server.api_key, model="local", server=server)
+    brain = replace(
+        brain, history_chars=CHARS_PER_TOKEN * max(128, settings.context_tokens - settings.max_tokens - 384)
+    )
     if settings.gguf:
         brain = replace(brain, label=Path(path).name)
     else:

@@ -52,6 +52,7 @@ class Calls:
         self._closing = False
         self._brain_checked_at = float("-inf")
         self._brain_answers = False
+        self._brain_check = asyncio.Lock()
 
     @property
     def count(self) -> int:
@@ -68,8 +69,10 @@ class Calls:
             return "the server is stopping"
         if self._engines is None:
             return "the models are being loaded"
+        if self.count + self._admitting >= self._settings.max_calls:
+            return "all lines are busy"
         if self._engines.brain.server is None and not await self._brain_is_there():
-            return f"the brain at {self._engines.brain.base_url} does not answer"
+            return "the brain does not answer, or has no model"
         return None
 
     def new_session(self) -> str:
@@ -157,6 +160,8 @@ class Calls:
         return self._engines
 
     async def _begin(self, connection: SmallWebRTCConnection, engines: Engines, call_id: str) -> None:
+        if self._closing:
+            raise NotReady("The agent is being switched off. Please try again later.")
         if engines.brain.model is None and (brain := await with_model(engines.brain)):
             engines.brain = brain
         call = Call(call_id, connection, engines, self._settings, self._metrics)
@@ -169,14 +174,16 @@ class Calls:
         self._signalling.forget(call.connection)
 
     async def _refuse(self, connection: SmallWebRTCConnection, _: Any) -> None:
-        raise AssertionError("a known connection is renegotiated, not begun anew")
+        # It ended while its caller was coming back.
+        raise NotFound("That call has ended.", where="pc_id", expected="the pc_id of a running call")
 
     async def _brain_is_there(self) -> bool:
         engines = self._engines
         assert engines is not None
-        if self._clock() - self._brain_checked_at >= BRAIN_CHECK_SECS:
-            brain = await with_model(engines.brain)
-            engines.brain = brain or engines.brain
-            self._brain_answers = brain is not None
-            self._brain_checked_at = self._clock()
+        async with self._brain_check:
+            if self._clock() - self._brain_checked_at >= BRAIN_CHECK_SECS:
+                brain = await with_model(engines.brain)
+                engines.brain = brain or engines.brain
+                self._brain_answers = brain is not None
+                self._brain_checked_at = self._clock()
         return self._brain_answers

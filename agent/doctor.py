@@ -166,7 +166,9 @@ async def _brain(settings: BrainSettings) -> Finding:
                 f"{settings.base_url} has no model {settings.model!r}",
                 f"set VOICE_AGENT_BRAIN__MODEL to one of {', '.join(names[:8])}",
             )
-        return Finding("brain", "ok", f"{settings.model or (names or ['?'])[0]} at {settings.base_url}")
+        if not settings.model and not names:
+            return Finding("brain", "bad", f"{settings.base_url} lists no model", "set VOICE_AGENT_BRAIN__MODEL")
+        return Finding("brain", "ok", f"{settings.model or names[0]} at {settings.base_url}")
     if settings.gguf:
         try:
             return Finding("brain", "ok", gguf_path(settings.gguf))

@@ -8,6 +8,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.utils.file_resolver import FileResolver, FileResolverError
 from pipecat.utils.http import connection_limits
 from pipecat.utils.string import match_endofsentence
 
@@ -15,6 +16,16 @@ from agent.brain import Brain
 
 OPENAI_HOST = "api.openai.com"
 CONNECTIONS = connection_limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60)
+
+
+class _NoFiles(FileResolver):
+    """Fetches nothing: a caller could otherwise have this machine ask any address, by sending it as a file's."""
+
+    async def fetch(self, *_: Any, **__: Any) -> Any:
+        raise FileResolverError("this agent takes no files")
+
+    async def classify(self, *_: Any, **__: Any) -> Any:
+        raise FileResolverError("this agent takes no files")
 
 
 def new_client(brain: Brain) -> AsyncOpenAI:
@@ -61,6 +72,7 @@ class BrainLLMService(OpenAILLMService):
         if self._slot is not None:
             options["extra"] = {"extra_body": {"id_slot": self._slot}}
         super().__init__(
+            file_resolver=_NoFiles(),
             settings=OpenAILLMService.Settings(
                 model=brain.model or "default", system_instruction=brain.system_prompt, **options
             ),
@@ -80,7 +92,10 @@ class BrainLLMService(OpenAILLMService):
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
         """The answer's stream, within the brain's bounds."""
-        trim_history(context, self._brain.history_messages, keep_first=2 * len(self._brain.examples))
+        brain = self._brain
+        trim_history(
+            context, brain.history_messages, keep_first=2 * len(brain.examples), most_chars=brain.history_chars
+        )
         try:
             async with asyncio.timeout(self._brain.timeout_secs):
                 stream = await super().get_chat_completions(context)
@@ -181,17 +196,30 @@ class SentenceLimit:
         return text if self._left else text[: max(0, allowed - before)]
 
 
-def trim_history(context: LLMContext, most: int, *, keep_first: int = 0) -> None:
-    """Forget the oldest messages once more than `most` follow the first `keep_first`.
+def trim_history(context: LLMContext, most: int, *, keep_first: int = 0, most_chars: int | None = None) -> None:
+    """Forget the oldest messages once more than `most`, or `most_chars` characters, follow the first `keep_first`.
 
     Half of them go at once: while a conversation only grows, a server that keeps its last prompt has little to read.
-    What remains begins with a message of the caller, since some models refuse a conversation that the agent begins.
+    What remains begins with a message of the caller, since some models refuse a conversation that the agent begins. A
+    single message that is too long loses its beginning.
     """
     messages = context.get_messages()
     first, rest = messages[:keep_first], messages[keep_first:]
-    if len(rest) <= most:
-        return
-    rest = rest[-max(1, most // 2) :]
-    while rest and not (isinstance(rest[0], dict) and rest[0].get("role") == "user"):
-        rest = rest[1:]
+    if most_chars is not None:
+        rest = [_shortened(message, most_chars) for message in rest]
+    while len(rest) > 1 and (len(rest) > most or (most_chars is not None and _chars(rest) > most_chars)):
+        rest = rest[-max(1, min(most, len(rest)) // 2) :]
+        while rest and not (isinstance(rest[0], dict) and rest[0].get("role") == "user"):
+            rest = rest[1:]
     context.set_messages([*first, *rest])
+
+
+def _chars(messages: list[Any]) -> int:
+    return sum(len(str(message.get("content") or "")) for message in messages if isinstance(message, dict))
+
+
+def _shortened(message: Any, most_chars: int) -> Any:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str) and len(content) > most_chars:
+        return {**message, "content": content[-most_chars:]}
+    return message

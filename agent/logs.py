@@ -1,6 +1,7 @@
 """Logging: loguru to standard error, with the call's id on every line of a call."""
 
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,22 @@ ORDINARY = (
     "Timeout: No audio frame received",
 )
 """Beginnings of what Pipecat warns of in every call without a camera or a microphone, and at every hang-up."""
+
+
+QUOTING = (
+    "Ignoring not RTVI message",
+    "Invalid RTVI transport message",
+    "Invalid message",
+    "Error parsing JSON message",
+    "not speaking",
+    "Error transforming text",
+)
+"""Beginnings of what Pipecat follows by a caller's words, which are logged at DEBUG only."""
+
+TOLD_ELSEWHERE = re.compile(r"Something went wrong: ErrorFrame|Error during completion: |exception \(")
+"""Pipecat's copies of a failure that `agent.session` logs; they quote the endpoint, which may quote the caller."""
+
+DEBUG = 10
 
 
 class _ToLoguru(logging.Handler):
@@ -53,4 +70,11 @@ def configure_logs(settings: LogSettings) -> None:
 
 
 def _worth_logging(record: "Record") -> bool:
-    return not record["message"].startswith(ORDINARY)
+    message = record["message"]
+    if message.startswith(ORDINARY) or TOLD_ELSEWHERE.search(message):
+        return False
+    for beginning in QUOTING:
+        if beginning in message and record["level"].no > DEBUG:
+            record["message"] = f"{message[: message.index(beginning)]}{beginning} …"
+            record["exception"] = None
+    return True

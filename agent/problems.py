@@ -41,6 +41,17 @@ def problem_of(frame: ErrorFrame) -> Problem | None:
     return Problem("pipeline", None)
 
 
+def cause_of(frame: ErrorFrame) -> str:
+    """The cause for the log. An endpoint's own error text may repeat what was said, so only its kind is given."""
+    error = frame.exception
+    if isinstance(error, APIStatusError):
+        return f"the endpoint answered {error.status_code} ({error.type or error.code or type(error).__name__})"
+    if isinstance(error, APIConnectionError):
+        cause = error.__cause__
+        return f"{type(error).__name__}: {cause or error}"
+    return frame.error
+
+
 def _brain_sentence(error: BaseException | None) -> str:
     if isinstance(error, (BrainTimeout, APITimeoutError, TimeoutError)):
         return "Sorry, my brain is taking too long to answer. Please try again."

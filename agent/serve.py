@@ -57,7 +57,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loading = asyncio.create_task(load_engines(settings, _say))
     try:
         await asyncio.wait([loading, stopping, serving], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
+        if not stop.is_set() and not serving.done():
             engines = await _loaded(loading)
             calls.open(engines)
             if reason := await calls.not_ready():

@@ -126,7 +126,8 @@ def create_app(settings: Settings, calls: Calls, metrics: Metrics, info: Callabl
         token = body.get("token") if isinstance(body, dict) else None
         if not isinstance(token, str) or not access.accepts(token.strip()):
             raise TokenRequired("That access token is not the right one.", where="token", expected="the access token")
-        return _with_cookie(Response(status_code=204), token.strip(), request)
+        response = Response(status_code=204)
+        return _with_cookie(response, token.strip(), request) if access.needs_token else response
 
     @app.post("/start")
     async def _(request: Request) -> dict[str, Any]:

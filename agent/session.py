@@ -24,7 +24,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent.engines import Engines
 from agent.metrics import Metrics
 from agent.pipeline import build_call
-from agent.problems import problem_of
+from agent.problems import cause_of, problem_of
 from configs.settings import ServerSettings
 from processors.latency import TurnLatency, latency_observer
 from transports.webrtc import Liveness
@@ -72,12 +72,14 @@ class Call:
             self.metrics.errors.labels("call").inc()
             logger.exception("call failed")
         finally:
-            await self._clean_up()
-            took = time.monotonic() - began_at
-            self.metrics.calls_now.dec()
-            self.metrics.calls_ended.labels(self.ended or "hangup").inc()
-            self.metrics.call_secs.observe(took)
-            logger.info(f"call ended after {took:.1f} s: {self.ended or 'hangup'}")
+            try:
+                await self._clean_up()
+            finally:
+                took = time.monotonic() - began_at
+                self.metrics.calls_now.dec()
+                self.metrics.calls_ended.labels(self.ended or "hangup").inc()
+                self.metrics.call_secs.observe(took)
+                logger.info(f"call ended after {took:.1f} s: {self.ended or 'hangup'}")
 
     async def end(self, reason: str) -> None:
         """Say farewell, tell the page why, and hang up; the whole within `GOODBYE_SECS`."""
@@ -142,7 +144,7 @@ class Call:
         if problem is None:
             return
         self.metrics.errors.labels(problem.kind).inc()
-        logger.error(f"{problem.kind} failed: {frame.error}")
+        logger.error(f"{problem.kind} failed: {cause_of(frame)}")
         now = time.monotonic()
         if problem.spoken is None or self.ended or now - self._last_problem_at < PROBLEM_PAUSE_SECS:
             return

@@ -47,7 +47,7 @@ class ServerSettings(Section):
         default=None, description="access token that callers must show; needed beyond loopback"
     )
     allowed_origins: list[str] = Field(
-        default=[], description='other web origins whose pages may place calls, e.g. ["https://example.org"]'
+        default=[], description='public addresses of this agent behind a proxy, e.g. ["https://example.org"]'
     )
     max_calls: int = Field(
         default=8, ge=1, le=1000, description="calls at once; one more is told that the server is full"
@@ -65,8 +65,8 @@ class ServerSettings(Section):
     @field_validator("token")
     @classmethod
     def _token_is_not_blank(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value().strip()) < 8:
-            raise ValueError("expected at least 8 characters")
+        if token is not None and not re.fullmatch(r"[!-~]{8,}", token.get_secret_value().strip()):
+            raise ValueError("expected at least 8 characters, of letters, digits and ASCII signs without space")
         return token
 
     @property

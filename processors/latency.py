@@ -19,7 +19,7 @@ STAGE_OF = {
 
 @dataclass(frozen=True)
 class Stages:
-    """Parts of one answer's latency in milliseconds, in the order in which they come.
+    """Parts of one answer's latency in milliseconds. They come in the order vad, stt, turn, llm, tts.
 
     Attributes:
         vad_ms: Silence that the voice activity detector waited for.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How much memory the agent holds: at rest, and with calls that have each taken a turn (Linux).
 
-    scripts/bench_memory.py [--calls 4] [--json]
+scripts/bench_memory.py [--calls 4] [--json]
 """
 
 import argparse

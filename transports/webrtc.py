@@ -3,11 +3,13 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import aiortc.sdp
 from aiortc import RTCIceServer
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
@@ -19,6 +21,15 @@ from pipecat.transports.smallwebrtc.request_handler import (
 )
 
 MAX_CANDIDATES = 64
+MAX_SECTIONS = 4
+"""Audio, two videos that some clients offer and nobody sends, the data channel. Each more costs a decoder's thread."""
+
+SDP_FAULTS = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError),
+    *(InternalError, InvalidAccessError, InvalidStateError, OperationError),
+)
+"""What aiortc raises at an SDP that it cannot accept."""
+
 JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 POLL_SECS = 0.5
 
@@ -61,7 +72,7 @@ def parse_offer(body: Any) -> Offer:
     """
     fields = _object(body)
     if fields.get("type") != "offer":
-        raise SignallingError(f"type is {fields.get('type')!r}", where="type", expected='"offer"')
+        raise SignallingError(f"type is {str(fields.get('type'))[:40]!r}", where="type", expected='"offer"')
     sdp = fields.get("sdp")
     if not isinstance(sdp, str) or not sdp.strip():
         raise SignallingError("sdp is missing or not a string", where="sdp", expected="an SDP offer")
@@ -110,6 +121,10 @@ def _check_sdp(sdp: str) -> None:
             where="sdp",
             expected="a session description as in RFC 8866",
         ) from error
+    if len(session.media) > MAX_SECTIONS:
+        raise SignallingError(
+            f"the SDP has {len(session.media)} sections", where="sdp", expected=f"at most {MAX_SECTIONS} m= sections"
+        )
     audio = [media for media in session.media if media.kind == "audio"]
     if not audio:
         raise SignallingError("the SDP offers no audio", where="sdp", expected="an m=audio section")
@@ -154,6 +169,7 @@ class Signalling(SmallWebRTCRequestHandler):
 
     def __init__(self, ice_servers: Sequence[RTCIceServer] = ()):
         super().__init__(ice_servers=list(ice_servers) or None)
+        self._renegotiating = asyncio.Lock()
 
     def knows(self, pc_id: str | None) -> bool:
         """Whether a running connection goes by this id."""
@@ -176,6 +192,7 @@ class Signalling(SmallWebRTCRequestHandler):
             request_data=offer.request_data,
         )
         failure: list[BaseException] = []
+        known = self._pcs_map.get(offer.pc_id) if offer.pc_id else None
 
         async def connected(connection: SmallWebRTCConnection) -> None:
             # The handler answers even when this raises, so a failure is kept and raised after it.
@@ -186,12 +203,21 @@ class Signalling(SmallWebRTCRequestHandler):
                 raise
 
         try:
-            answer = await self.handle_web_request(request, connected)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+            # Two restarts of one connection at once would answer each other's offers.
+            async with self._renegotiating if known else nullcontext():
+                answer = await self.handle_web_request(request, connected)
+        except SDP_FAULTS as error:
+            if known is not None:
+                # A restart closes the old connection before it tries the new one: there is no call to go back to.
+                await known.disconnect()
             raise SignallingError(
                 f"the SDP cannot be accepted: {error}", where="sdp", expected="an offer of one audio stream"
             ) from error
         if failure:
+            connection = self._pcs_map[answer["pc_id"]] if answer else None
+            if connection is not None:
+                self.forget(connection)
+                await connection.disconnect()
             raise failure[0]
         assert answer is not None
         _shorten_jitter_buffer(self._pcs_map[answer["pc_id"]])

@@ -87,3 +87,19 @@ def test_the_oldest_messages_are_forgotten_and_the_caller_begins(roles: str, mos
     context = conversation(*({"u": "user", "a": "assistant"}[role] for role in roles))
     trim_history(context, most, keep_first=keep_first)
     assert "".join(kept(context)) == left
+
+
+def test_a_long_conversation_is_kept_within_its_characters():
+    context = LLMContext(messages=[{"role": role, "content": "x" * 100} for role in ("user", "assistant") * 8])  # pyright: ignore[reportArgumentType]
+    trim_history(context, 60, most_chars=450)
+    messages = context.get_messages()
+    assert 0 < sum(len(str(message.get("content"))) for message in messages if isinstance(message, dict)) <= 450
+    assert isinstance(messages[0], dict) and messages[0].get("role") == "user"
+
+
+def test_a_single_message_that_is_too_long_loses_its_beginning():
+    context = LLMContext(messages=[{"role": "user", "content": "a" * 1000 + "the end"}])
+    trim_history(context, 60, most_chars=50)
+    (message,) = context.get_messages()
+    assert isinstance(message, dict) and str(message.get("content")).endswith("the end")
+    assert len(str(message.get("content"))) == 50

@@ -13,6 +13,7 @@ from transports.webrtc import (
     JITTER_BUFFER,
     MAX_CANDIDATES,
     Liveness,
+    Offer,
     Signalling,
     SignallingError,
     UnknownConnection,
@@ -241,6 +242,28 @@ async def test_a_connection_is_known_until_it_is_forgotten(sdp: str):
     assert not signalling.knows(answer["pc_id"])
     with pytest.raises(UnknownConnection):
         await signalling.add_candidates(parse_candidates({"pc_id": answer["pc_id"], "candidates": []}))
+    await begun[0].disconnect()
+
+
+def test_an_offer_of_many_sections_is_refused(sdp: str):
+    head, _, section = sdp.partition("m=audio")
+    with pytest.raises(SignallingError, match="sections"):
+        parse_offer({"type": "offer", "sdp": head + ("m=audio" + section) * 5})
+
+
+async def test_a_restart_goes_on_with_the_same_connection(sdp: str):
+    signalling, begun = Signalling(), []
+
+    async def begin(connection: SmallWebRTCConnection, _: Any) -> None:
+        begun.append(connection)
+
+    answer = await signalling.answer(parse_offer({"type": "offer", "sdp": sdp}), begin)
+    restart = Offer(sdp=sdp, pc_id=answer["pc_id"], restart=True)
+    answers = [answer, await signalling.answer(restart, begin)]
+    assert len(begun) == 1
+    assert all(signalling.knows(restarted["pc_id"]) for restarted in answers)
+    signalling.forget(begun[0])
+    assert not any(signalling.knows(restarted["pc_id"]) for restarted in answers)
     await begun[0].disconnect()
 
 
