@@ -40,6 +40,7 @@ QUOTING = (
 TOLD_ELSEWHERE = re.compile(r"Something went wrong: ErrorFrame|Error during completion: |exception \(")
 """Pipecat's copies of a failure that `agent.session` logs; they quote the endpoint, which may quote the caller."""
 
+PIPECAT = "pipecat"
 DEBUG = 10
 
 
@@ -71,6 +72,8 @@ def configure_logs(settings: LogSettings) -> None:
 
 def _worth_logging(record: "Record") -> bool:
     message = record["message"]
+    if not (record["name"] or "").startswith(PIPECAT):
+        return True
     if message.startswith(ORDINARY) or TOLD_ELSEWHERE.search(message):
         return False
     for beginning in QUOTING:

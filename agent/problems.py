@@ -49,7 +49,7 @@ def cause_of(frame: ErrorFrame) -> str:
     if isinstance(error, APIConnectionError):
         cause = error.__cause__
         return f"{type(error).__name__}: {cause or error}"
-    return frame.error
+    return str(error) if isinstance(error, BrainTimeout) else frame.error
 
 
 def _brain_sentence(error: BaseException | None) -> str:
