@@ -137,7 +137,7 @@ class Calls:
         self._closing = True
         running = dict(self._running)
         if running:
-            logger.info(f"ending {len(running)} calls")
+            logger.info(f"ending the calls that run: {len(running)}")
             endings = [asyncio.create_task(call.end("shutdown")) for call in running]
             await asyncio.wait([*endings, *running.values()], timeout=self._settings.shutdown_secs)
             for task in (*endings, *running.values()):

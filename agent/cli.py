@@ -152,5 +152,7 @@ def _print_call(report: dict[str, Any]) -> None:
     console = Console()
     console.print(f"call {report.get('call_id')}, connected in {report.get('connected_ms')} ms")
     console.print(table)
+    for problem in report.get("problems", []):
+        console.print(f"problem: {problem}")
     if report.get("recording"):
         console.print(f"recording: {report['recording']}")

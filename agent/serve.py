@@ -62,6 +62,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             calls.open(engines)
             if reason := await calls.not_ready():
                 logger.warning(f"not ready yet: {reason}")
+            if not settings.server.is_loopback:
+                _say(
+                    "\nCallers on other machines need HTTPS (browsers give the microphone to no other page): put a TLS "
+                    "proxy in front. They are asked for the access token."
+                )
             _say(f"\nReady. Open {address(settings, listener)} in a browser and talk.")
             await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
