@@ -21,7 +21,6 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from configs.settings import TurnSettings
 
 SAMPLE_RATE = 16_000
-SAMPLE_WIDTH = 2
 
 
 class SharedSileroVADAnalyzer(SileroVADAnalyzer):
