@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from loguru import logger
@@ -10,7 +10,7 @@ from openai import AsyncOpenAI
 
 from agent.brain import Brain, open_brain
 from agent.llm import new_client
-from configs.settings import Settings
+from configs.settings import Settings, SttSettings
 from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
 
@@ -26,6 +26,7 @@ class Engines:
     turn: TurnModels
     brain: Brain
     brain_client: AsyncOpenAI
+    hearing: SttSettings = field(default_factory=SttSettings)
 
     async def close(self) -> None:
         """Give every model back."""
@@ -51,29 +52,28 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
         return loaded
 
     turn = await step("turn detection: Silero VAD and Smart Turn v3", lambda: TurnModels.load(settings.turn))
-    stt = await step(f"speech to text: whisper {settings.stt.model}", lambda: _load_stt(settings))
+    stt = await step(f"speech to text: {_where(settings)}", lambda: _load_stt(settings))
     tts = await step(f"voice: {settings.tts.engine} {settings.tts.voice}", lambda: _load_tts(settings))
     began_at = loop.time()
     brain = await open_brain(settings.brain)
     where = "" if brain.server else f" at {brain.base_url}"
     progress(f"brain: {brain.label}{where}  ({loop.time() - began_at:.1f} s)")
-    return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain))
+    return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain), hearing=settings.stt)
+
+
+def _where(settings: Settings) -> str:
+    return " ".join(settings.stt.urls) or f"whisper {settings.stt.model}"
 
 
 def _load_stt(settings: Settings) -> SpeechToText:
+    stt = settings.stt
+    if stt.urls:
+        from engines.remote import RemoteSpeechToText
+
+        return RemoteSpeechToText(stt.urls, token=stt.token.get_secret_value() if stt.token else None)
     from engines.whisper import WhisperEngine
 
-    stt = settings.stt
-    return WhisperEngine(
-        stt.model,
-        device=stt.device,
-        compute_type=stt.compute_type,
-        language=stt.language,
-        threads=stt.threads,
-        window_secs=stt.window_secs,
-        beam_size=stt.beam_size,
-        max_queue=stt.max_queue,
-    )
+    return WhisperEngine(**stt.engine_arguments)
 
 
 def _load_tts(settings: Settings) -> TextToSpeech:

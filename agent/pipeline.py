@@ -37,11 +37,15 @@ def build_call(
         A worker, ready to run. Its processors hold no model of their own.
     """
     brain = engines.brain
+    vad = engines.turn.vad_analyzer()
+    hearing = engines.hearing
+    ears = EngineSTTService(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
+    vad.watch_dips(ears)
     context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
     user, assistant = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
-            vad_analyzer=engines.turn.vad_analyzer(),
+            vad_analyzer=vad,
             user_turn_strategies=engines.turn.turn_strategies(),
             user_turn_stop_timeout=USER_TURN_STOP_SECS,
         ),
@@ -49,7 +53,7 @@ def build_call(
     pipeline = Pipeline(
         [
             transport.input(),
-            EngineSTTService(engine=engines.stt),
+            ears,
             user,
             BrainLLMService(brain, engines.brain_client),
             EngineTTSService(engine=engines.tts),

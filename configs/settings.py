@@ -7,7 +7,7 @@ as `VOICE_AGENT_<SECTION>__<FIELD>`, e.g. `VOICE_AGENT_BRAIN__BASE_URL`. `config
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -36,31 +36,17 @@ class IceServer(Section):
         return urls
 
 
-class ServerSettings(Section):
-    """Where the agent listens, who may call, and for how long."""
+class Listener(Section):
+    """Where a server listens, and the token that those who reach it from other machines must show."""
+
+    token_variable: ClassVar[str]
+    """The environment variable of the token, for errors."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on; loopback needs no token")
-    port: int = Field(
-        default=7860, ge=0, le=65535, description="TCP port of the page and the signalling; 0 takes a free one"
-    )
+    port: int = Field(default=0, ge=0, le=65535, description="TCP port; 0 takes a free one")
     token: SecretStr | None = Field(
         default=None, description="access token that callers must show; needed beyond loopback"
     )
-    allowed_origins: list[str] = Field(
-        default=[], description='public addresses of this agent behind a proxy, e.g. ["https://example.org"]'
-    )
-    max_calls: int = Field(
-        default=8, ge=1, le=1000, description="calls at once; one more is told that the server is full"
-    )
-    max_call_secs: float = Field(default=1800, gt=0, description="longest call; the caller is told before it ends")
-    idle_secs: float = Field(default=300, gt=0, description="a call in which nobody speaks for so long is ended")
-    vanish_secs: float = Field(
-        default=9, ge=3, le=30, description="a caller from whom nothing came for so long is gone"
-    )
-    connect_secs: float = Field(default=20, gt=0, description="longest wait for the media of a new call")
-    shutdown_secs: float = Field(default=5, ge=0, description="time for running calls to end when the server stops")
-    max_body_bytes: int = Field(default=262_144, ge=4096, description="largest request body")
-    ice_servers: list[IceServer] = Field(default=[], description="STUN and TURN servers, as a JSON list")
 
     @field_validator("token")
     @classmethod
@@ -80,38 +66,122 @@ class ServerSettings(Section):
             return False
 
     @model_validator(mode="after")
-    def _open_servers_need_a_token(self) -> "ServerSettings":
+    def _open_servers_need_a_token(self) -> "Listener":
         if not self.is_loopback and self.token is None:
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so callers need an access token: set "
-                "VOICE_AGENT_SERVER__TOKEN to a secret of 8 characters or more (`openssl rand -hex 16` makes one), "
+                f"{self.token_variable} to a secret of 8 characters or more (`openssl rand -hex 16` makes one), "
                 "or listen on 127.0.0.1"
             )
         return self
 
 
-class SttSettings(Section):
-    """Speech to text: faster-whisper."""
+class ServerSettings(Listener):
+    """Where the agent listens, who may call, and for how long."""
 
+    token_variable = "VOICE_AGENT_SERVER__TOKEN"
+
+    port: int = Field(
+        default=7860, ge=0, le=65535, description="TCP port of the page and the signalling; 0 takes a free one"
+    )
+    allowed_origins: list[str] = Field(
+        default=[], description='public addresses of this agent behind a proxy, e.g. ["https://example.org"]'
+    )
+    max_calls: int = Field(
+        default=8, ge=1, le=1000, description="calls at once; one more is told that the server is full"
+    )
+    max_call_secs: float = Field(default=1800, gt=0, description="longest call; the caller is told before it ends")
+    idle_secs: float = Field(default=300, gt=0, description="a call in which nobody speaks for so long is ended")
+    vanish_secs: float = Field(
+        default=9, ge=3, le=30, description="a caller from whom nothing came for so long is gone"
+    )
+    connect_secs: float = Field(default=20, gt=0, description="longest wait for the media of a new call")
+    shutdown_secs: float = Field(default=5, ge=0, description="time for running calls to end when the server stops")
+    max_body_bytes: int = Field(default=262_144, ge=4096, description="largest request body")
+    ice_servers: list[IceServer] = Field(default=[], description="STUN and TURN servers, as a JSON list")
+
+
+class SttSettings(Section):
+    """Speech to text: Whisper, in this process or in services of its own."""
+
+    urls: list[str] = Field(
+        default=[],
+        description='addresses of ASR services, e.g. ["ws://127.0.0.1:8001"]; empty runs the model in this process',
+    )
+    token: SecretStr | None = Field(default=None, description="access token of those services, where they want one")
     model: str = Field(
         default="tiny.en",
         min_length=1,
-        description="tiny.en (packaged), a folder with a CTranslate2 model, "
-        "or a faster-whisper name such as base.en, which is downloaded",
+        description="tiny.en (packaged), a model's folder, or a name such as large-v3-turbo, which is downloaded",
     )
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
-    compute_type: Literal["int8", "int8_float16", "int8_float32", "float16", "float32"] = Field(
-        default="int8", description="number format of the weights"
+    backend: Literal["auto", "ctranslate2", "torch"] = Field(
+        default="auto", description="what runs the model; auto takes torch on a GPU where it is installed"
+    )
+    compute_type: Literal["int8", "int8_float16", "int8_float32", "float16", "bfloat16", "float32"] = Field(
+        default="int8", description="number format of the weights; torch takes the float ones"
     )
     language: str | None = Field(
         default="en", pattern=r"^[a-z]{2,3}$", description="language code; null detects it (multilingual models)"
     )
-    threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one transcription")
-    window_secs: float = Field(
-        default=10, ge=10, le=30, description="encoder window for short utterances; 30 is Whisper's own"
+    prompt: str | None = Field(
+        default=None, max_length=2000, description="text before every utterance, for spelling and style"
+    )
+    hotwords: str | None = Field(default=None, max_length=2000, description="words to expect, e.g. names")
+    threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one batch")
+    windows_secs: list[float] = Field(
+        default=[10],
+        description="encoder windows, each for utterances that fit in it; 30, Whisper's own, is for all others",
     )
     beam_size: int = Field(default=1, ge=1, le=10, description="1 is greedy; more is slower and a little better")
-    max_queue: int = Field(default=32, ge=1, description="utterances that may wait; one more is refused")
+    temperatures: list[float] = Field(
+        default=[0], min_length=1, max_length=6, description="tried in this order while a result is doubtful"
+    )
+    max_batch: int = Field(default=16, ge=1, le=128, description="utterances that go through the model together")
+    max_queue: int = Field(default=64, ge=1, description="utterances that may wait; one more is refused")
+    early_secs: float | None = Field(
+        default=0.08,
+        ge=0,
+        le=1,
+        description="transcription begins when the voice has been down for so long; null waits for the pause",
+    )
+    partial_secs: float | None = Field(
+        default=1.0, ge=0.2, le=10, description="how often the words so far are shown while one speaks; null never"
+    )
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_are_websockets(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            if not re.fullmatch(r"wss?://[^\s/]+(/\S*)?", url):
+                raise ValueError("expected addresses such as ws://127.0.0.1:8001")
+        return urls
+
+    @field_validator("windows_secs")
+    @classmethod
+    def _windows_do_no_harm(cls, windows: list[float]) -> list[float]:
+        if any(not 10 <= secs <= 30 for secs in windows):
+            raise ValueError("expected windows from 10 to 30 seconds: shorter ones make Whisper repeat itself")
+        return windows
+
+    @field_validator("temperatures")
+    @classmethod
+    def _temperatures_are_in_range(cls, temperatures: list[float]) -> list[float]:
+        if any(not 0 <= temperature <= 1 for temperature in temperatures):
+            raise ValueError("expected temperatures from 0 to 1")
+        return temperatures
+
+    @property
+    def engine_arguments(self) -> dict[str, Any]:
+        """What the engine in this process is built with."""
+        fields = ("model", "device", "backend", "compute_type", "language", "prompt", "hotwords")
+        fields += ("threads", "beam_size", "max_batch", "max_queue")
+        arguments = {name: getattr(self, name) for name in fields}
+        return {
+            **arguments,
+            "windows_secs": tuple(self.windows_secs),
+            "temperatures": tuple(self.temperatures),
+        }
 
 
 class TtsSettings(Section):
@@ -183,6 +253,52 @@ class TurnSettings(Section):
     pause_secs: float = Field(default=0.6, gt=0, le=10, description="without Smart Turn, the pause that ends a turn")
 
 
+class ServiceSettings(Listener):
+    """What the services have in common: where they listen, and their limits."""
+
+    max_connections: int = Field(
+        default=50, ge=1, le=10_000, description="WebSocket connections at once; one more is closed with 4429"
+    )
+    idle_secs: float = Field(
+        default=60, gt=0, description="a client from whom nothing came for so long, not even a pong, is closed"
+    )
+    max_message_bytes: int = Field(default=1_048_576, ge=4096, description="largest WebSocket message")
+    max_outgoing: int = Field(
+        default=256, ge=4, description="messages that may wait for a client that reads slowly; one more closes it"
+    )
+    drain_secs: float = Field(default=10, ge=0, description="time for running requests to end when the service stops")
+
+
+class AsrServiceSettings(ServiceSettings):
+    """The speech-to-text service. Its model is that of the section `stt`."""
+
+    token_variable = "VOICE_AGENT_ASR__TOKEN"
+
+    port: int = Field(default=8001, ge=0, le=65535, description="TCP port of the service; 0 takes a free one")
+    max_utterance_secs: float = Field(
+        default=60, ge=2, le=600, description="longest utterance of a WebSocket; a longer one is refused, or cut"
+    )
+    max_in_flight: int = Field(
+        default=64, ge=1, description="utterances of one connection that may wait for their answers"
+    )
+    partial_secs: float = Field(default=0.5, ge=0.1, le=10, description="how often a partial transcript is made")
+    speech_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="server endpointing: probability that begins speech"
+    )
+    silence_threshold: float = Field(
+        default=0.35, gt=0, lt=1, description="server endpointing: probability below which it is silent"
+    )
+    start_secs: float = Field(default=0.1, ge=0, le=2, description="server endpointing: speech lasts so long to count")
+    stop_secs: float = Field(default=0.5, gt=0, le=5, description="server endpointing: silence that ends an utterance")
+    preroll_secs: float = Field(
+        default=0.3, ge=0, le=2, description="server endpointing: sound before the speech that goes with it"
+    )
+    max_upload_bytes: int = Field(default=26_214_400, ge=4096, description="largest body of an uploaded file")
+    max_upload_secs: float = Field(default=1800, gt=0, description="longest audio of an uploaded file")
+    decode_threads: int = Field(default=2, ge=1, le=64, description="uploaded files that are decoded at once")
+    max_decode_queue: int = Field(default=16, ge=1, description="uploaded files that may wait to be decoded")
+
+
 class LogSettings(Section):
     """What is logged, to standard error."""
 
@@ -200,6 +316,7 @@ class Settings(Section):
     tts: TtsSettings = TtsSettings()
     brain: BrainSettings = BrainSettings()
     turn: TurnSettings = TurnSettings()
+    asr: AsrServiceSettings = AsrServiceSettings()
     log: LogSettings = LogSettings()
 
 

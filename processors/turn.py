@@ -8,6 +8,7 @@ instead of starting two a call.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
@@ -21,6 +22,18 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from configs.settings import TurnSettings
 
 SAMPLE_RATE = 16_000
+
+
+class DipListener(Protocol):
+    """Who wants to know of a dip in the voice, before it is known to be a pause."""
+
+    def pause_began(self) -> None:
+        """The voice has gone down."""
+        ...
+
+    def speech_resumed(self) -> None:
+        """The voice is back."""
+        ...
 
 
 class SharedSileroVADAnalyzer(SileroVADAnalyzer):
@@ -38,13 +51,25 @@ class SharedSileroVADAnalyzer(SileroVADAnalyzer):
         self._model = model
         self._windows_since_reset = 0
         self._low_confidence_windows = 0
+        self._dip_listeners: list[DipListener] = []
+
+    def watch_dips(self, listener: "DipListener") -> None:
+        """Tell `listener`, on the event loop, when the voice goes down and when it comes back before a pause."""
+        self._dip_listeners.append(listener)
 
     async def analyze_audio(self, buffer: bytes) -> VADState:
         """Analyze PCM16 audio; goes to the thread only when a whole window of the model has come together."""
         if len(self._vad_buffer) + len(buffer) < self._vad_frames_num_bytes:
             self._vad_buffer += buffer
             return self._vad_state
-        return await super().analyze_audio(buffer)
+        before = self._vad_state
+        state = await super().analyze_audio(buffer)
+        for listener in self._dip_listeners:
+            if before == VADState.SPEAKING and state == VADState.STOPPING:
+                listener.pause_began()
+            elif before == VADState.STOPPING and state == VADState.SPEAKING:
+                listener.speech_resumed()
+        return state
 
     async def cleanup(self) -> None:
         """The session and the thread belong to the process."""
@@ -91,7 +116,7 @@ class TurnModels:
             turn_executor=ThreadPoolExecutor(max_workers=1, thread_name_prefix="smart-turn"),
         )
 
-    def vad_analyzer(self) -> VADAnalyzer:
+    def vad_analyzer(self) -> SharedSileroVADAnalyzer:
         """A voice activity detector for one call."""
         settings = self.settings
         params = VADParams(

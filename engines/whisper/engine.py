@@ -1,51 +1,41 @@
-"""One faster-whisper model for every call in this process."""
+"""One Whisper for every call: what waits together is heard together."""
 
-import os
+import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from faster_whisper.utils import download_model
 
-from engines.errors import WeightsError
-from engines.owner import ModelOwner
-from engines.protocol import Transcript
-from engines.weights import WHISPER_TINY_EN, verified
-from engines.whisper.window import FULL_WINDOW_SECS, WindowedWhisperModel, window_for
+from engines.batcher import Batcher
+from engines.errors import EngineBusy, EngineClosed, EngineError, EngineRefused, WeightsError
+from engines.protocol import DEFAULT_OPTIONS, Segment, Transcript, TranscriptionOptions, Word
+from engines.whisper.backend import WhisperBackend
+from engines.whisper.cut import pieces
+from engines.whisper.features import FRAMES_PER_SEC, SAMPLE_RATE, Spectrograms, samples_of
+from engines.whisper.gates import Gates
+from engines.whisper.models import model_path
+from engines.whisper.passes import Passes, Piece, Request
+from engines.whisper.prompts import Prompts
+from engines.whisper.window import FULL_WINDOW_SECS, window_for
 
-SAMPLE_RATE = 16_000
-SILENCE_DBFS = -55.0
-"""Utterances quieter than this hold no speech; Whisper would invent some."""
+CUT_FROM_SECS = 5.0
+"""Longer audio is searched for pauses, where it may be cut; shorter audio goes to the model as it is."""
 
-MAX_TOKENS_PER_SEC = 10
-"""Twice what fast speech needs: a decoder that runs in a loop is stopped here."""
+MAX_BEAMS = 10
+PIECES_IN_FLIGHT = 4
+"""Pieces of one long recording that wait at once, so that it does not push everybody else from the queue."""
 
-LOOP_COMPRESSION_RATIO = 2.4
-POOR_LOGPROB = -1.0
-NO_SPEECH_PROB = 0.6
-
-
-@dataclass(frozen=True)
-class _Hypothesis:
-    text: str
-    language: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the decoder fell into a loop or guessed."""
-        return self.compression_ratio > LOOP_COMPRESSION_RATIO or self.avg_logprob < POOR_LOGPROB
-
-    @property
-    def is_noise(self) -> bool:
-        """Whether there was no speech to hear, whatever the decoder made of it."""
-        return self.is_doubtful and self.no_speech_prob > NO_SPEECH_PROB
+RETRY_SECS = 0.05
+PATIENCE_SECS = 60.0
 
 
 class WhisperEngine:
-    """Speech to text with faster-whisper, for all calls of this process. Implements `engines.protocol.SpeechToText`."""
+    """Speech to text with Whisper, for all calls of this process. Implements `engines.protocol.SpeechToText`."""
 
     sample_rate = SAMPLE_RATE
 
@@ -55,123 +45,274 @@ class WhisperEngine:
         *,
         device: str = "cpu",
         compute_type: str = "int8",
+        backend: str = "ctranslate2",
         language: str | None = "en",
+        prompt: str | None = None,
+        hotwords: str | None = None,
         threads: int = 1,
-        window_secs: float = 10.0,
+        windows_secs: tuple[float, ...] = (10.0,),
         beam_size: int = 1,
-        max_queue: int = 32,
+        temperatures: tuple[float, ...] = (0.0,),
+        max_batch: int = 16,
+        max_queue: int = 64,
+        gates: Gates | None = None,
+        fixed_tokens: int | None = None,
     ):
-        """Load the model; takes about a second and is not for the event loop.
+        """Load the model; takes a second for a small one and is not for the event loop.
 
         Args:
             model: `tiny.en` (packaged), a folder with a CTranslate2 model, or a faster-whisper name, which its library
                 downloads.
             device: `cpu`, `cuda` or `cuda:N`.
             compute_type: Number format of the weights, as CTranslate2 names it.
+            backend: `ctranslate2`, `torch`, or `auto`, which takes torch on a GPU where it is installed.
             language: Language code, or None to detect it.
-            threads: CPU threads of one transcription.
-            window_secs: Encoder window for utterances that fit in it; others take 30 s.
+            prompt: Text that comes before every utterance, for spelling and style.
+            hotwords: Words to expect in every utterance.
+            threads: CPU threads of one batch.
+            windows_secs: Encoder windows for utterances that fit in them; others take 30 s.
             beam_size: 1 is greedy.
-            max_queue: Utterances that may wait or run; one more is refused with `EngineBusy`.
+            temperatures: Tried in this order until a result is not doubtful.
+            max_batch: Most utterances that go through the model together.
+            max_queue: Utterances that may wait; one more is refused with `EngineBusy`.
+            gates: What is not speech.
+            fixed_tokens: Every utterance gets so many tokens: for measuring with random weights.
 
         Raises:
             WeightsError: The model cannot be found, is damaged, or cannot be loaded.
+            EngineRefused: A setting is not one that the model takes.
         """
         self.name = f"whisper {model}"
-        self._language = language
-        self._window_secs = window_secs
-        self._beam_size = beam_size
-        device_name, _, index = device.partition(":")
-        try:
-            self._model = WindowedWhisperModel(
-                _model_path(model),
-                device=device_name,
-                device_index=int(index or 0),
-                compute_type=compute_type,
-                cpu_threads=threads,
-            )
-        except WeightsError:
-            raise
-        except Exception as error:
-            raise WeightsError(f"Whisper {model!r} cannot be loaded on {device} as {compute_type}: {error}") from error
-        self._owner = ModelOwner("whisper", max_queue=max_queue)
+        self._windows_secs = tuple(sorted(windows_secs))
+        self._max_batch = max_batch
+        self._backend = load_backend(
+            model,
+            backend=backend,
+            device=device,
+            compute_type=compute_type,
+            threads=threads,
+            max_batch=max_batch,
+            windows_secs=(*self._windows_secs, FULL_WINDOW_SECS),
+        )
+        self._prompts = Prompts(self._backend.tokenizer, is_multilingual=self._backend.is_multilingual, name=self.name)
+        self._spectrograms = Spectrograms(self._backend.n_mels)
+        self._defaults = TranscriptionOptions(
+            language=language, prompt=prompt, hotwords=hotwords, beam_size=beam_size, temperatures=temperatures
+        )
+        self._request_of(DEFAULT_OPTIONS)
+        self._gates = gates or Gates()
+        passes = Passes(self._backend, self._prompts, self._spectrograms, self._gates, fixed_tokens=fixed_tokens)
+        self._batcher: Batcher[Piece, Transcript] = Batcher(
+            "whisper", passes.run, max_batch=max_batch, max_queue=max_queue, max_partial_batch=max(1, max_batch // 4)
+        )
+        # Cuts long audio and, while the model works, makes the spectrograms of what waits for it.
+        self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whisper-features")
 
-    async def transcribe(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+    @property
+    def backend(self) -> str:
+        """`ctranslate2` or `torch`."""
+        return self._backend.name
+
+    @property
+    def queue_size(self) -> int:
+        """Utterances that wait for the model."""
+        return self._batcher.waiting
+
+    @property
+    def has_room(self) -> bool:
+        """See `engines.protocol.SpeechToText.has_room`."""
+        return self._batcher.waiting == 0
+
+    @property
+    def languages(self) -> list[str]:
+        """Language codes that the model writes."""
+        return self._prompts.languages
+
+    async def transcribe(self, pcm: bytes, options: TranscriptionOptions = DEFAULT_OPTIONS) -> Transcript:
         """See `engines.protocol.SpeechToText.transcribe`."""
-        audio = np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768.0
         asked_at = time.perf_counter()
-        return await self._owner.run(lambda: self._transcribe(audio, language or self._language, asked_at))
+        if len(pcm) % 2:
+            raise EngineRefused(f"expected 16-bit samples, got an odd number of bytes ({len(pcm)})")
+        request = self._request_of(options)
+        audio_secs = len(pcm) / 2 / SAMPLE_RATE
+        if audio_secs <= CUT_FROM_SECS:
+            piece = self._piece(samples_of(pcm), request, asked_at)
+            return await self._submit(piece, options, pcm)
+        audio, cuts = await self._help(lambda: _cut(pcm))
+        parts = [audio[start:end] for start, end in cuts] or [audio[:0]]
+        if len(parts) == 1:
+            piece = self._piece(parts[0], request, asked_at)
+            start = cuts[0][0] / SAMPLE_RATE if cuts else 0.0
+            return _moved(await self._submit(piece, options, pcm), start, audio_secs)
+        return await self._long(parts, [start / SAMPLE_RATE for start, _ in cuts], request, options, audio_secs)
 
     async def warm_up(self) -> None:
         """Run the model once, so that the first caller does not pay for its first run."""
+        if warm := getattr(self._backend, "warm_up", None):
+            await self._help(warm)
         noise = np.random.default_rng(0).normal(0, 3000, SAMPLE_RATE).astype("<i2")
         await self.transcribe(noise.tobytes())
 
     async def close(self) -> None:
         """See `engines.protocol.SpeechToText.close`."""
-        await self._owner.close()
+        self._batcher.close()
+        await self._help(lambda: self._batcher.join(10))
+        self._helper.shutdown(wait=False)
+        self._backend.close()
 
-    def _transcribe(self, audio: np.ndarray, language: str | None, asked_at: float) -> Transcript:
-        began_at = time.perf_counter()
-        audio_secs = len(audio) / SAMPLE_RATE
-        if level_dbfs(audio) < SILENCE_DBFS:
-            heard = _Hypothesis("", language or "en", 0.0, 1.0, 0.0)
-        else:
-            heard = self._hear(audio, language, audio_secs)
-        return Transcript(
-            text=heard.text,
-            language=heard.language,
-            avg_logprob=heard.avg_logprob,
-            no_speech_prob=heard.no_speech_prob,
-            audio_secs=audio_secs,
-            queue_secs=began_at - asked_at,
-            compute_secs=time.perf_counter() - began_at,
+    def _request_of(self, options: TranscriptionOptions) -> Request:
+        defaults = self._defaults
+        beam_size = options.beam_size or defaults.beam_size or 1
+        if not 1 <= beam_size <= MAX_BEAMS:
+            raise EngineRefused(f"beam_size is {beam_size}; expected 1 to {MAX_BEAMS}")
+        if self._backend.name == "torch" and beam_size > 1:
+            raise EngineRefused(f"beam_size is {beam_size}; the torch backend decodes greedily, with 1")
+        temperatures = options.temperatures or defaults.temperatures or (0.0,)
+        if any(not 0 <= temperature <= 1 for temperature in temperatures):
+            raise EngineRefused(f"temperatures are {temperatures}; expected each from 0 to 1")
+        return Request(
+            language=self._prompts.check_language(options.language or defaults.language),
+            previous=self._prompts.previous(options.prompt or defaults.prompt, options.hotwords or defaults.hotwords),
+            beam_size=beam_size,
+            temperatures=temperatures,
+            timestamps=options.timestamps,
+            word_timestamps=options.word_timestamps,
         )
 
-    def _hear(self, audio: np.ndarray, language: str | None, audio_secs: float) -> _Hypothesis:
-        window_secs = window_for(audio_secs, self._window_secs)
-        heard = self._decode(audio, language, audio_secs, window_secs)
-        if heard.is_doubtful and not heard.is_noise and window_secs < FULL_WINDOW_SECS:
-            heard = self._decode(audio, language, audio_secs, FULL_WINDOW_SECS)
-        if heard.is_noise or heard.compression_ratio > LOOP_COMPRESSION_RATIO:
-            return _Hypothesis("", heard.language, heard.avg_logprob, heard.no_speech_prob, 0.0)
-        return heard
+    def _piece(self, audio: np.ndarray, request: Request, asked_at: float) -> Piece:
+        piece = Piece(audio, request, window_for(len(audio) / SAMPLE_RATE, self._windows_secs), asked_at)
+        if self._batcher.running:
+            self._helper.submit(piece.prepare, self._spectrograms, self._gates.silence_dbfs)
+        return piece
 
-    def _decode(self, audio: np.ndarray, language: str | None, audio_secs: float, window_secs: float) -> _Hypothesis:
-        with self._model.window(window_secs):
-            segments, info = self._model.transcribe(
-                audio,
-                language=language,
-                beam_size=self._beam_size,
-                temperature=0.0,
-                without_timestamps=True,
-                condition_on_previous_text=False,
-                max_new_tokens=int(16 + MAX_TOKENS_PER_SEC * min(audio_secs, FULL_WINDOW_SECS)),
-                no_speech_threshold=None,
-                log_prob_threshold=None,
-                compression_ratio_threshold=None,
+    async def _submit(self, piece: Piece, options: TranscriptionOptions, pcm: bytes | None = None) -> Transcript:
+        identity = None
+        if options.stream is not None and pcm is not None:
+            identity = (len(pcm), hash(pcm), replace(options, partial=False))
+        return await self._batcher.submit(
+            piece, key=piece.key, partial=options.partial, stream=options.stream, identity=identity
+        )
+
+    async def _help(self, call: Callable):
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._helper, call)
+        except RuntimeError as error:
+            raise EngineClosed("whisper has been shut down") from error
+
+    async def _long(
+        self,
+        parts: list[np.ndarray],
+        starts: list[float],
+        request: Request,
+        options: TranscriptionOptions,
+        audio_secs: float,
+    ) -> Transcript:
+        """Transcribe the pieces of a long recording, a few at a time. The first tells the language of the others."""
+        asked_at = time.perf_counter()
+        options = replace(options, stream=None)
+        first = await self._submit(self._piece(parts[0], request, asked_at), options)
+        if request.language is None and first.text:
+            request = replace(request, language=first.language)
+        room = asyncio.Semaphore(PIECES_IN_FLIGHT)
+
+        async def one(part: np.ndarray) -> Transcript:
+            async with room:
+                patience_until = time.perf_counter() + PATIENCE_SECS
+                while True:
+                    try:
+                        return await self._submit(self._piece(part, request, time.perf_counter()), options)
+                    except EngineBusy:
+                        if time.perf_counter() > patience_until:
+                            raise
+                        await asyncio.sleep(RETRY_SECS)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(part)) for part in parts[1:]]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return _joined([first, *(task.result() for task in tasks)], starts, audio_secs, time.perf_counter() - asked_at)
+
+
+def choose_backend(backend: str, device: str, compute_type: str) -> str:
+    """What `auto` means: torch on a GPU, where it is installed and takes the number format; otherwise CTranslate2."""
+    if backend != "auto":
+        return backend
+    floats = compute_type in ("float16", "bfloat16", "float32")
+    return "torch" if device.startswith("cuda") and floats and find_spec("torch") else "ctranslate2"
+
+
+def load_backend(
+    model: str,
+    *,
+    backend: str,
+    device: str,
+    compute_type: str,
+    threads: int,
+    max_batch: int,
+    windows_secs: tuple[float, ...],
+) -> WhisperBackend:
+    """Load a model into CTranslate2 or torch; not for the event loop.
+
+    Raises:
+        WeightsError: It cannot be found, is damaged, or cannot be loaded.
+    """
+    path = model_path(model)
+    try:
+        if choose_backend(backend, device, compute_type) == "torch":
+            from engines.whisper.torch_backend import TorchBackend
+
+            folder = path if Path(path).is_dir() else download_model(path)
+            frames = tuple(int(secs * FRAMES_PER_SEC) for secs in windows_secs)
+            return TorchBackend(
+                Path(folder), device=device, dtype=compute_type, max_batch=max_batch, windows=frames, threads=threads
             )
-            parts = list(segments)
-        return _Hypothesis(
-            text=" ".join(part.text.strip() for part in parts).strip(),
-            language=info.language,
-            avg_logprob=min((part.avg_logprob for part in parts), default=0.0),
-            no_speech_prob=max((part.no_speech_prob for part in parts), default=1.0),
-            compression_ratio=max((part.compression_ratio for part in parts), default=0.0),
-        )
+        from engines.whisper.ct2 import CTranslate2Backend
+
+        return CTranslate2Backend(path, device=device, compute_type=compute_type, threads=threads)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"Whisper {model!r} cannot be loaded on {device} as {compute_type}: {error}") from error
 
 
-def level_dbfs(audio: np.ndarray) -> float:
-    """Root-mean-square level of float samples in -1..1, in dB relative to full scale; -inf for none or all zeros."""
-    if not len(audio):
-        return -np.inf
-    mean_square = float(np.mean(np.square(audio)))
-    return 10 * np.log10(mean_square) if mean_square else -np.inf
+def _cut(pcm: bytes) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    audio = samples_of(pcm)
+    return audio, pieces(audio)
 
 
-def _model_path(model: str) -> str:
-    if model == "tiny.en":
-        return str(verified(WHISPER_TINY_EN).parent)
-    if os.sep in model and not Path(model).is_dir() and model.startswith((os.sep, ".", "~")):
-        raise WeightsError(f"Whisper model {model!r}: no such folder; expected one with model.bin and tokenizer.json")
-    return model
+def _moved(transcript: Transcript, start: float, audio_secs: float) -> Transcript:
+    """A transcript of a part of an utterance, with the times of the whole."""
+    return replace(
+        transcript,
+        audio_secs=audio_secs,
+        segments=tuple(replace(item, start=item.start + start, end=item.end + start) for item in transcript.segments),
+        words=tuple(replace(item, start=item.start + start, end=item.end + start) for item in transcript.words),
+    )
+
+
+def _joined(parts: list[Transcript], starts: list[float], audio_secs: float, took_secs: float) -> Transcript:
+    """The transcript of a recording that was cut into pieces."""
+    moved = [_moved(part, start, audio_secs) for part, start in zip(parts, starts, strict=True)]
+    spoken = [part for part in moved if part.text]
+    segments: list[Segment] = [segment for part in moved for segment in part.segments]
+    words: list[Word] = [word for part in moved for word in part.words]
+    queue_secs = parts[0].queue_secs
+    return Transcript(
+        text=" ".join(part.text for part in spoken),
+        language=(spoken or parts)[0].language,
+        language_probability=(spoken or parts)[0].language_probability,
+        avg_logprob=min((part.avg_logprob for part in spoken), default=0.0),
+        no_speech_prob=min(part.no_speech_prob for part in parts),
+        audio_secs=audio_secs,
+        queue_secs=queue_secs,
+        compute_secs=took_secs - queue_secs,
+        segments=tuple(segments),
+        words=tuple(words),
+        gate=None if spoken else parts[0].gate,
+        batch_size=max(part.batch_size for part in parts),
+        passes=max(part.passes for part in parts),
+        features_secs=sum(part.features_secs for part in parts),
+        encode_secs=sum(part.encode_secs for part in parts),
+        decode_secs=sum(part.decode_secs for part in parts),
+    )

@@ -57,7 +57,7 @@ def test_an_unknown_key_of_a_profile_is_named_with_the_known_ones(tmp_path: Path
 def test_an_unknown_section_of_a_profile_is_named_with_the_known_ones(tmp_path: Path):
     (fault,) = faults_of(profile_with(tmp_path, "sever:\n  port: 8080\n"))
     assert "sever" in fault and "(mine.yaml): unknown setting" in fault
-    assert "server, stt, tts, brain, turn, log" in fault
+    assert "server, stt, tts, brain, turn, asr, log" in fault
 
 
 def test_an_unknown_flag_is_named_with_the_known_ones():
@@ -81,7 +81,7 @@ def test_an_unknown_key_inside_a_list_is_named(tmp_path: Path):
         ("SERVER__IDLE_SECS", "nan", "greater than 0"),
         ("SERVER__ALLOWED_ORIGINS", "https://a.example", "valid list"),
         ("SERVER__ALLOWED_ORIGINS", "7", "valid list"),
-        ("STT__WINDOW_SECS", "5", "greater than or equal to 10"),
+        ("STT__WINDOWS_SECS", "[5]", "expected windows from 10 to 30 seconds"),
         ("STT__DEVICE", "gpu", "match"),
         ("STT__COMPUTE_TYPE", "int4", "'int8'"),
         ("STT__LANGUAGE", "english", "match"),
