@@ -1,0 +1,91 @@
+"""`voice-agent bench …`: measurements under load. `agent.bench` makes them; here are the flags and the settings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+bench_app = typer.Typer(help="Measure under load.", no_args_is_help=True)
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measure under load."""
+
+
+@bench_app.command()
+def asr(
+    callers: Annotated[str, typer.Option(help="How many speak; 10,30,60 measures each number.")] = "8",
+    secs: Annotated[float, typer.Option(help="How long each engine is measured.")] = 60.0,
+    url: Annotated[
+        list[str] | None, typer.Option(help="A service, ws://HOST:PORT, instead of the engine in this process.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Access token of the service (default stt.token).")] = None,
+    profile: Annotated[str, typer.Option(help="Name of a profile in configs/, or path of a YAML file.")] = "embedded",
+    env_file: Annotated[Path, typer.Option(help="File with more settings, one VARIABLE=value a line.")] = Path(".env"),
+    model: Annotated[str | None, typer.Option(help="As stt.model.")] = None,
+    device: Annotated[str | None, typer.Option(help="As stt.device.")] = None,
+    compute_type: Annotated[str | None, typer.Option(help="As stt.compute_type.")] = None,
+    backend: Annotated[str | None, typer.Option(help="As stt.backend.")] = None,
+    threads: Annotated[int | None, typer.Option(help="As stt.threads.")] = None,
+    max_batch: Annotated[int | None, typer.Option(help="As stt.max_batch.")] = None,
+    wav: Annotated[
+        list[Path] | None, typer.Option(help="Recording of speech, or folder of them; may be given several times.")
+    ] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="JSON object of texts by file name: sends whole files, counts word errors.")
+    ] = None,
+    utterance_secs: Annotated[float, typer.Option(help="Mean length of an utterance.")] = 3.0,
+    period_secs: Annotated[float, typer.Option(help="Mean time from one utterance of a caller to its next.")] = 8.0,
+    baseline: Annotated[bool, typer.Option(help="Plain faster-whisper under the same load.")] = True,
+    interleave: Annotated[bool, typer.Option(help="Both take turns in rounds and see the same noise.")] = False,
+    saturate: Annotated[
+        bool, typer.Option("--saturate", help="Each caller asks again as soon as it is answered: throughput.")
+    ] = False,
+    partials: Annotated[bool, typer.Option(help="Each caller asks for the words so far each second.")] = False,
+    patience_secs: Annotated[float, typer.Option(help="An utterance unanswered for so long is an error.")] = 30.0,
+    fixed_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of every utterance: for measuring with random weights.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same speech at the same times.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG: latency against callers.")] = None,
+    aim_ms: Annotated[float | None, typer.Option(help="A latency to draw into it.")] = None,
+) -> None:
+    """Speech to text: N callers speak real utterances at real pace, and plain faster-whisper gets the same."""
+    # The command imports this module; it may not import the command.
+    from agent.cli import _fail, _quiet_logs, _settings
+
+    names = {"model": model, "device": device, "compute_type": compute_type, "backend": backend, "threads": threads}
+    names["max_batch"] = max_batch
+    stt: Any = _settings(profile, env_file, {f"stt.{name}": value for name, value in names.items()}).stt
+    _quiet_logs()
+    from agent.bench.asr import run
+    from agent.bench.options import AsrOptions, Output, callers_of, rounds_of, wavs_or_default
+    from agent.bench.speech import BenchError
+    from engines.errors import EngineError
+
+    try:
+        options = AsrOptions(
+            wavs=wavs_or_default(wav or []),
+            texts=texts,
+            callers=callers_of(callers),
+            secs=secs,
+            utterance_secs=utterance_secs,
+            period_secs=period_secs,
+            seed=seed,
+            urls=tuple(url or ()),
+            token=token or (stt.token.get_secret_value() if stt.token else None),
+            engine=stt.engine_arguments,
+            baseline=baseline,
+            rounds=rounds_of(interleave or saturate, secs) if baseline else 1,
+            saturate=saturate,
+            partials=partials,
+            patience_secs=patience_secs,
+            fixed_tokens=fixed_tokens,
+        )
+        run(options, Output(as_json, plot, aim_ms))
+    except (BenchError, EngineError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped before the end")
