@@ -1,0 +1,1 @@
+"""The services: one engine each, behind HTTP and WebSocket."""

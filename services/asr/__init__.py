@@ -1,0 +1,1 @@
+"""Speech to text as a service. See docs/protocol.md."""
