@@ -130,7 +130,7 @@ class SttSettings(Section):
     hotwords: str | None = Field(default=None, max_length=2000, description="words to expect, e.g. names")
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one batch")
     windows_secs: list[float] = Field(
-        default=[10],
+        default=[10, 20],
         description="encoder windows, each for utterances that fit in it; 30, Whisper's own, is for all others",
     )
     beam_size: int = Field(default=1, ge=1, le=10, description="1 is greedy; more is slower and a little better")

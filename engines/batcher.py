@@ -66,7 +66,7 @@ class Batcher(Generic[R, T]):
         name: str,
         run: Callable[[Sequence[R]], Sequence[Outcome]],
         *,
-        max_batch: int,
+        max_batch: int | Callable[[Hashable], int],
         max_queue: int,
         max_partial_batch: int | None = None,
         partial_share: float = 0.5,
@@ -76,7 +76,7 @@ class Batcher(Generic[R, T]):
         Args:
             name: Name of the thread, and of the engine in errors.
             run: Runs the model on requests of one key and gives an outcome for each, in order.
-            max_batch: Most requests that go together.
+            max_batch: Most requests that go together, for all keys or by key.
             max_queue: Requests that may wait; one more is refused with `EngineBusy`.
             max_partial_batch: Most partials that go together, so that a final never waits long behind them.
             partial_share: Largest share of the model's time that partials take, 0 to 1.
@@ -84,8 +84,8 @@ class Batcher(Generic[R, T]):
         """
         self._name = name
         self._run = run
-        self._max_batch = max_batch
-        self._max_partial_batch = max_partial_batch or max_batch
+        self._max_batch = max_batch if callable(max_batch) else lambda _: max_batch
+        self._max_partial_batch = max_partial_batch
         self._max_queue = max_queue
         self._partial_rest = 1 / partial_share - 1
         self._clock = clock
@@ -221,12 +221,13 @@ class Batcher(Generic[R, T]):
         if self._closed:
             return []
         first = next((work for work in self._waiting if not work.partial), None)
-        most = self._max_batch
         if first is None:
             if not self._waiting or self._clock() < self._partials_rest_until:
                 return []
             first = self._waiting[0]
-            most = self._max_partial_batch
+        most = self._max_batch(first.key)
+        if first.partial and self._max_partial_batch:
+            most = min(most, self._max_partial_batch)
         batch = [work for work in self._waiting if work.key == first.key and work.partial == first.partial][:most]
         taken = set(map(id, batch))
         self._waiting = [work for work in self._waiting if id(work) not in taken]

@@ -233,7 +233,7 @@ class Link:
         elif kind == "draining":
             self.healthy = False
             self.problem = "is stopping"
-        elif kind in ("final", "error") and (request := self.in_flight.pop(request_id, None)):
+        elif kind in ("final", "error") and (request := self.in_flight.pop(str(request_id), None)):
             self._desk.answered(self, request, message)
 
     def _lose(self) -> None:

@@ -69,7 +69,7 @@ def check(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]
         device=options.device,
         dtype=options.dtype,
         max_batch=max(options.batches),
-        windows=tuple(options.windows),
+        windows={frames: max(options.batches) for frames in options.windows},
     )
     yield {"what": "load", "secs": time.perf_counter() - began_at, **memory(on_cuda)}
     yield from right(backend, folder, options)

@@ -21,7 +21,7 @@ from engines.whisper.gates import Gates
 from engines.whisper.models import model_path
 from engines.whisper.passes import Passes, Piece, Request
 from engines.whisper.prompts import Prompts
-from engines.whisper.window import FULL_WINDOW_SECS, window_for
+from engines.whisper.window import FULL_WINDOW_SECS, rows_for, window_for
 
 CUT_FROM_SECS = 5.0
 """Longer audio is searched for pauses, where it may be cut; shorter audio goes to the model as it is."""
@@ -50,7 +50,7 @@ class WhisperEngine:
         prompt: str | None = None,
         hotwords: str | None = None,
         threads: int = 1,
-        windows_secs: tuple[float, ...] = (10.0,),
+        windows_secs: tuple[float, ...] = (10.0, 20.0),
         beam_size: int = 1,
         temperatures: tuple[float, ...] = (0.0,),
         max_batch: int = 16,
@@ -103,7 +103,11 @@ class WhisperEngine:
         self._gates = gates or Gates()
         passes = Passes(self._backend, self._prompts, self._spectrograms, self._gates, fixed_tokens=fixed_tokens)
         self._batcher: Batcher[Piece, Transcript] = Batcher(
-            "whisper", passes.run, max_batch=max_batch, max_queue=max_queue, max_partial_batch=max(1, max_batch // 4)
+            "whisper",
+            passes.run,
+            max_batch=lambda key: rows_for(key[0], max_batch),  # pyright: ignore[reportIndexIssue]
+            max_queue=max_queue,
+            max_partial_batch=max(1, max_batch // 4),
         )
         # Cuts long audio and, while the model works, makes the spectrograms of what waits for it.
         self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whisper-features")
@@ -263,9 +267,9 @@ def load_backend(
             from engines.whisper.torch_backend import TorchBackend
 
             folder = path if Path(path).is_dir() else download_model(path)
-            frames = tuple(int(secs * FRAMES_PER_SEC) for secs in windows_secs)
+            windows = {int(secs * FRAMES_PER_SEC): rows_for(secs, max_batch) for secs in windows_secs}
             return TorchBackend(
-                Path(folder), device=device, dtype=compute_type, max_batch=max_batch, windows=frames, threads=threads
+                Path(folder), device=device, dtype=compute_type, max_batch=max_batch, windows=windows, threads=threads
             )
         from engines.whisper.ct2 import CTranslate2Backend
 

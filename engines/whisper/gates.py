@@ -17,6 +17,9 @@ Gate = Literal["silence", "no_speech", "loop", "phantom"]
 
 NUMBER = re.compile(r"\d+")
 LAUGH = re.compile(r"(?:[hjx][aeiou]+){2,}h?|(?:[хг][аеиоу]+){2,}|k{3,}|w{3,}|(?:[ㅎㅋ哈呵嘿笑はハふフへヘه]){2,}")
+SPARSE_FROM_SECS = 5.0
+"""Shorter utterances are mostly what is recorded before and after the speech."""
+
 LONG_TEXT = 40
 """Characters from which a compression ratio says something."""
 
@@ -47,6 +50,11 @@ class Evidence:
     level_dbfs: float
     hit_token_limit: bool = False
 
+    @property
+    def doubt(self) -> float:
+        """How little speaks for speech: 0 at best. Noise and honest answers part best along this line."""
+        return self.no_speech_prob - self.avg_logprob / 2
+
 
 @dataclass(frozen=True)
 class Gates:
@@ -57,21 +65,25 @@ class Gates:
         no_speech_prob: Above it, and below `poor_logprob`, it is not speech.
         poor_logprob: Below it a result is doubtful.
         loop_compression_ratio: Above it the text repeats itself.
+        sparse_tokens_per_sec: Fewer in a long utterance, and the decoder may have stopped early: doubtful.
         loops: Whether repeated words and tokens are looked for.
         phantoms: Whether the sentences that Whisper invents are looked for.
-        phantom_no_speech_prob: Above it, a sentence that Whisper invents but people say, too, was not said.
-        phantom_logprob: Below it, the same.
-        phantom_dbfs: Quieter than this, the same.
+        no_speech_doubt: Above this `Evidence.doubt`, it is not speech.
+        phantom_doubt: Above it, a sentence that Whisper invents but people say, too, was not said.
+        favourite_doubt: Above it, nobody said thanks: an honest thank you is 0.5 at most, even in noise.
+        phantom_dbfs: Quieter than this, neither was said.
     """
 
     silence_dbfs: float = -55.0
     no_speech_prob: float = 0.6
     poor_logprob: float = -1.0
     loop_compression_ratio: float = 2.4
+    sparse_tokens_per_sec: float = 1.0
     loops: bool = True
     phantoms: bool = True
-    phantom_no_speech_prob: float = 0.3
-    phantom_logprob: float = -0.8
+    no_speech_doubt: float = 1.3
+    phantom_doubt: float = 1.0
+    favourite_doubt: float = 0.7
     phantom_dbfs: float = -50.0
 
     @classmethod
@@ -80,8 +92,10 @@ class Gates:
         return cls(
             silence_dbfs=-inf,
             no_speech_prob=inf,
+            no_speech_doubt=inf,
             poor_logprob=-inf,
             loop_compression_ratio=inf,
+            sparse_tokens_per_sec=0.0,
             loops=False,
             phantoms=False,
         )
@@ -109,30 +123,34 @@ def judge(evidence: Evidence, gates: Gates) -> Verdict:
     if not evidence.text.strip():
         return Verdict(False)
     poor = evidence.avg_logprob < gates.poor_logprob
-    if poor and evidence.no_speech_prob > gates.no_speech_prob:
+    if (poor and evidence.no_speech_prob > gates.no_speech_prob) or evidence.doubt > gates.no_speech_doubt:
         return Verdict(False, "no_speech")
     if gates.phantoms and _is_phantom(evidence, gates):
         # Where there may be speech, another pass may find it.
-        return Verdict(False, "phantom", doubtful=evidence.no_speech_prob <= gates.phantom_no_speech_prob)
+        return Verdict(False, "phantom", doubtful=evidence.no_speech_prob < gates.no_speech_prob / 2)
     loop = _loop(evidence, gates)
     if loop == "all":
         return Verdict(False, "loop", doubtful=True)
     limited = evidence.hit_token_limit and gates.loops
     if limited and (poor or loop):
         return Verdict(False, "loop", doubtful=True)
-    return Verdict(True, doubtful=bool(poor or loop or limited))
+    return Verdict(True, doubtful=bool(poor or loop or limited or _is_sparse(evidence, gates)))
+
+
+def _is_sparse(evidence: Evidence, gates: Gates) -> bool:
+    """Whether so little was written that Whisper may have stopped in the middle."""
+    wanted = gates.sparse_tokens_per_sec * evidence.audio_secs
+    return evidence.audio_secs >= SPARSE_FROM_SECS and len(evidence.tokens) < wanted
 
 
 def _is_phantom(evidence: Evidence, gates: Gates) -> bool:
     match phantom_of(evidence.text, evidence.language):
         case Phantom.NEVER_SAID:
             return True
+        case Phantom.FAVOURITE:
+            return evidence.doubt > gates.favourite_doubt or evidence.level_dbfs < gates.phantom_dbfs
         case Phantom.PLAUSIBLE:
-            return (
-                evidence.no_speech_prob > gates.phantom_no_speech_prob
-                or evidence.avg_logprob < gates.phantom_logprob
-                or evidence.level_dbfs < gates.phantom_dbfs
-            )
+            return evidence.doubt > gates.phantom_doubt or evidence.level_dbfs < gates.phantom_dbfs
     return False
 
 

@@ -9,14 +9,15 @@ import unicodedata
 from enum import Enum
 from functools import lru_cache
 
+from engines.whisper.phrases import FAVOURITES, NEVER_SAID, PLAUSIBLE
 from engines.whisper.phrases import HONEST_REPEATS as _REPEATS
-from engines.whisper.phrases import NEVER_SAID, PLAUSIBLE
 
 
 class Phantom(Enum):
     """How sure it is that nobody said it."""
 
     NEVER_SAID = "never said to an agent: credits, requests to subscribe, sounds in brackets"
+    FAVOURITE = "thanks: said often, and what Whisper invents most"
     PLAUSIBLE = "said often, and invented often"
 
 
@@ -95,15 +96,15 @@ def phantom_of(text: str, language: str) -> Phantom | None:
         return whole
     if not kinds or None in kinds:
         return None
-    return Phantom.NEVER_SAID if Phantom.NEVER_SAID in kinds else Phantom.PLAUSIBLE
+    return next(kind for kind in Phantom if kind in kinds)
 
 
 def _kind(words: str, language: str) -> Phantom | None:
     if _is_credit(words):
         return Phantom.NEVER_SAID
-    if _key(words) in _PLAUSIBLE_KEYS.get(language, frozenset()):
-        return Phantom.PLAUSIBLE
-    return None
+    if _key(words) not in _PLAUSIBLE_KEYS.get(language, frozenset()):
+        return None
+    return Phantom.FAVOURITE if _key(words) in _FAVOURITE_KEYS else Phantom.PLAUSIBLE
 
 
 def _is_credit(words: str) -> bool:
@@ -121,6 +122,7 @@ def _key(words: str) -> str:
 
 
 _NEVER_SAID_KEYS = frozenset(_key(plain(line)) for line in NEVER_SAID.splitlines() if line.strip())
+_FAVOURITE_KEYS = frozenset(_key(plain(phrase)) for phrase in FAVOURITES.split("|"))
 _PLAUSIBLE_KEYS = {
     language: frozenset(_key(plain(phrase)) for phrase in phrases.split("|")) for language, phrases in PLAUSIBLE.items()
 }

@@ -6,7 +6,7 @@ what is chosen is decided on the device, and the host learns a step later whethe
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -29,7 +29,6 @@ from engines.whisper.torch_sampling import Rules
 from engines.whisper.torch_tokens import read_tokenizer, read_tokens
 from engines.whisper.torch_weights import read_weights
 
-FRAMES_PER_SEC = 100
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -74,7 +73,7 @@ class TorchBackend:
         device: str,
         dtype: str,
         max_batch: int,
-        windows: tuple[int, ...],
+        windows: Mapping[int, int],
         threads: int = 1,
     ):
         """Load a model.
@@ -84,7 +83,8 @@ class TorchBackend:
             device: `cpu`, `cuda` or `cuda:N`.
             dtype: `float32`, `float16` or `bfloat16`.
             max_batch: Most utterances at once.
-            windows: Frames of the usual windows, 100 a second: on a GPU, memory for them is made at once.
+            windows: Frames of the usual windows, 100 a second, and the most utterances at once in each: on a GPU,
+                memory for them is made at once.
             threads: CPU threads, where the device is the CPU; they count for all of torch in this process.
 
         Raises:
@@ -97,15 +97,16 @@ class TorchBackend:
         if where.type == "cpu":
             torch.set_num_threads(threads)
         self.tokenizer = read_tokenizer(model_dir)
-        self._windows = windows
         self._device = where
         self._heard: weakref.ref[Encoded] | None = None
         with _fitting(model_dir), _on(where):
             weights = read_weights(model_dir, where, DTYPES[dtype])
             self._tokens = read_tokens(model_dir, self.tokenizer, weights.vocabulary)
             self._open_runner: Runner | None = Runner(weights, self._tokens, max_batch)
-            if where.type == "cuda" and windows:
-                self._runner.make_room(max_batch, max(windows) // 2)
+            self._windows = {frames: bucket_for(rows, self._runner.buckets) for frames, rows in windows.items()}
+            if where.type == "cuda":
+                for frames, rows in self._windows.items():
+                    self._runner.make_room(rows, frames // 2)
             self._finish = FinishWatch(where)
         self.is_multilingual = self._tokens.is_multilingual
         self.n_mels = weights.n_mels
@@ -125,6 +126,8 @@ class TorchBackend:
             task += [next(iter(self._tokens.languages)), transcribe]
         options = DecodeOptions(beam_size=1, temperature=0.0, max_new_tokens=2, suppress_tokens=())
         for frames, batch in product(self._windows, batches or self._runner.buckets):
+            if batch > self._windows[frames]:
+                continue
             encoded = self.encode(np.zeros((batch, self.n_mels, frames), dtype=np.float32))
             if self.is_multilingual:
                 self.detect_language(encoded)
@@ -277,20 +280,6 @@ class TorchBackend:
     def _check_count(self, encoded: Encoded, count: int) -> None:
         if count != len(encoded.audio):
             raise EngineRefused(f"There are {count} texts for {len(encoded.audio)} utterances; expected one for each.")
-
-
-def load_torch_backend(
-    model: str | Path,
-    *,
-    device: str,
-    dtype: str,
-    threads: int,
-    max_batch: int,
-    windows_secs: tuple[float, ...],
-) -> TorchBackend:
-    """Load a model from its folder; the windows are in seconds. For the rest, see `TorchBackend`."""
-    windows = tuple(sorted({round(secs * FRAMES_PER_SEC) for secs in windows_secs}))
-    return TorchBackend(Path(model), device=device, dtype=dtype, max_batch=max_batch, windows=windows, threads=threads)
 
 
 def _device(name: str) -> torch.device:

@@ -7,7 +7,7 @@ import pytest
 
 from engines.errors import EngineRefused
 from engines.whisper.backend import Decoded
-from engines.whisper.torch_backend import TorchBackend, load_torch_backend
+from engines.whisper.torch_backend import TorchBackend
 from engines.whisper.torch_buffers import bucket_for, buckets_up_to, room_for
 from tests.engines.torch_pairs import MAX_BATCH, features, greedy, pair, speech, token
 
@@ -124,7 +124,7 @@ def test_what_the_backend_does_not_take_is_refused(backend: TorchBackend):
 @pytest.mark.parametrize(("device", "dtype"), [("tpu", "float32"), ("cuda:99", "float16"), ("cpu", "int8")])
 def test_unknown_devices_and_formats_are_refused(device: str, dtype: str, tmp_path):
     with pytest.raises(EngineRefused, match="expected|finds"):
-        load_torch_backend(tmp_path, device=device, dtype=dtype, threads=1, max_batch=1, windows_secs=(10.0,))
+        TorchBackend(tmp_path, device=device, dtype=dtype, max_batch=1, windows={1000: 1})
 
 
 def test_buckets():

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from engines.errors import WeightsError
 from engines.weights import WHISPER_TINY_EN, verified
-from engines.whisper.torch_backend import load_torch_backend
+from engines.whisper.torch_backend import TorchBackend
 from engines.whisper.torch_weights import WhisperWeights, read_weights
 from scripts.random_whisper import make_random_whisper, tokenizer_for
 from tests.engines.torch_pairs import base_folder
@@ -97,7 +97,7 @@ def test_a_damaged_model_is_named(tiny_en: Path, content, said: str):
 
 def test_missing_and_damaged_companions_are_named(tiny_en: Path):
     def load() -> None:
-        load_torch_backend(tiny_en, device="cpu", dtype="float32", threads=1, max_batch=1, windows_secs=(10.0,))
+        TorchBackend(tiny_en, device="cpu", dtype="float32", max_batch=1, windows={1000: 1})
 
     for name in ("config.json", "tokenizer.json"):
         kept = (tiny_en / name).read_bytes()

@@ -60,7 +60,9 @@ def pair(model: str) -> Pair:
     """`tiny.en` or `base`, loaded once."""
     folder = verified(WHISPER_TINY_EN).parent if model == "tiny.en" else base_folder()
     return Pair(
-        TorchBackend(folder, device="cpu", dtype="float32", max_batch=MAX_BATCH, windows=(1000, 3000)),
+        TorchBackend(
+            folder, device="cpu", dtype="float32", max_batch=MAX_BATCH, windows={1000: MAX_BATCH, 3000: MAX_BATCH}
+        ),
         ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=1),
     )
 
