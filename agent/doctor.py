@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import httpx
+
 from agent.brain import PROBE_SECS, describe, gguf_path
 from configs.loading import SettingsError, load_settings
 from configs.settings import BrainSettings, Settings
@@ -58,6 +60,8 @@ def examine(profile: str, env_file: Path) -> Iterator[Finding]:
     yield _page()
     if settings is not None:
         yield _port(settings)
+        for url in settings.stt.urls:
+            yield _speech_service(url)
         yield asyncio.run(_brain(settings.brain))
 
 
@@ -143,6 +147,24 @@ def _port(settings: Settings) -> Finding:
             "stop what listens there (perhaps an agent that already runs), or choose another with --port",
         )
     return Finding(what, "ok", f"free on {host}")
+
+
+def _speech_service(url: str) -> Finding:
+    """Whether a speech-to-text service answers, and with which model."""
+    what, health = f"speech to text at {url}", f"http{url.removeprefix('ws').rstrip('/')}/health"
+    try:
+        found = httpx.get(health, timeout=PROBE_SECS).json()
+        status, model = found["status"], found["model"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        return Finding(
+            what,
+            "bad",
+            f"does not answer: {describe(error)}",
+            "start it with `python services/asr/server.py --profile gpu`, or correct VOICE_AGENT_STT__URLS",
+        )
+    if status != "ok":
+        return Finding(what, "bad", f"says that it is {status}", "wait until it is ready, or look at its log")
+    return Finding(what, "ok", f"{model} is ready")
 
 
 async def _brain(settings: BrainSettings) -> Finding:

@@ -70,7 +70,9 @@ def _load_stt(settings: Settings) -> SpeechToText:
     if stt.urls:
         from engines.remote import RemoteSpeechToText
 
-        return RemoteSpeechToText(stt.urls, token=stt.token.get_secret_value() if stt.token else None)
+        return RemoteSpeechToText(
+            stt.urls, token=stt.token.get_secret_value() if stt.token else None, timeout_secs=stt.timeout_secs
+        )
     from engines.whisper import WhisperEngine
 
     return WhisperEngine(**stt.engine_arguments)

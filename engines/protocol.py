@@ -119,6 +119,11 @@ class SpeechToText(Protocol):
         """Whether nothing waits, so that a partial would hold up nobody."""
         ...
 
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot hear anybody now, in a sentence; None where it can."""
+        ...
+
     async def transcribe(self, pcm: bytes, options: TranscriptionOptions = DEFAULT_OPTIONS) -> Transcript:
         """Transcribe one utterance.
 

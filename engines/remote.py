@@ -77,6 +77,11 @@ class RemoteSpeechToText:
         """See `engines.protocol.SpeechToText.has_room`: as far as the services have told."""
         return len(self._requests) < self._max_in_flight and any(link.has_room for link in self._links)
 
+    @property
+    def problem(self) -> str | None:
+        """See `engines.protocol.SpeechToText.problem`."""
+        return None if any(link.healthy for link in self._links) else self._problems()
+
     async def warm_up(self) -> None:
         """Connect, and wait until one service is ready.
 

@@ -59,6 +59,8 @@ class Baseline:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="baseline")
         self._asked = 0
 
+    problem = None
+
     @property
     def has_room(self) -> bool:
         """Whether nothing waits: one may be under way."""

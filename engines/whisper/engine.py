@@ -128,6 +128,10 @@ class WhisperEngine:
         return self._batcher.waiting == 0
 
     @property
+    def problem(self) -> None:
+        """See `engines.protocol.SpeechToText.problem`: a model that was loaded hears."""
+
+    @property
     def languages(self) -> list[str]:
         """Language codes that the model writes."""
         return self._prompts.languages

@@ -54,7 +54,7 @@ def virtually(work: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
 class Fake:
     """Takes `secs` for each utterance, one after another, and refuses where `room` wait already."""
 
-    name, sample_rate = "fake", 16_000
+    name, sample_rate, problem = "fake", 16_000, None
 
     def __init__(self, secs: float, *, room: int = 1000):
         self.secs, self.room = secs, room

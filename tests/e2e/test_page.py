@@ -16,6 +16,7 @@ from tests.e2e.echo_brain import EchoBrain
 
 ServedWith = Callable[..., AbstractContextManager[ServedAgent]]
 PHONE = (360, 740)
+SPEAKING = "#captions li[data-role=user][data-final=false]"
 
 
 @pytest.fixture
@@ -71,6 +72,29 @@ def test_press_speak_read_and_hear(
         assert caller.faults == []
         assert caller.foreign_requests == []
     assert until_no_calls(echo_agent, 10)
+
+
+def test_words_are_shown_while_the_caller_still_speaks(
+    echo_agent: ServedAgent, brain: EchoBrain, audio_folder: Path, tmp_path: Path
+) -> None:
+    brain.mode = "echo"
+    with browser(echo_agent.url, microphone_file(tmp_path, audio_folder / "librivox-0870.wav")) as caller:
+        page = caller.page
+        page.click("#call")
+        caller.until_state("live")
+        page.wait_for_function(
+            "selector => (document.querySelector(selector)?.innerText ?? '').split(' ').length > 4",
+            arg=SPEAKING,
+            timeout=20_000,
+        )
+        early = words(page.inner_text(SPEAKING))
+        caller.shot("words-so-far")
+        page.wait_for_selector("#captions li[data-role=user][data-final=true]", timeout=20_000)
+        said = words(page.inner_text("#captions li[data-role=user]"))
+        assert "john dashwood" in early
+        assert len(early) < len(said)
+        assert page.locator(SPEAKING).count() == 0
+        assert caller.faults == []
 
 
 def test_keyboard_alone_on_a_dark_phone(echo_agent: ServedAgent, microphone: Path) -> None:

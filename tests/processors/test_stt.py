@@ -35,6 +35,7 @@ class Listener:
 
     name = "listener"
     sample_rate = RATE
+    problem = None
 
     def __init__(self, *answers: str | EngineError, language: str = "en", has_room: bool = True):
         self.answers: Iterator[str | EngineError] = iter(answers)

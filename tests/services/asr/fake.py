@@ -49,6 +49,7 @@ class FakeEngine:
     name: str = "fake"
     sample_rate: int = 16_000
     has_room: bool = True
+    problem: str | None = None
     text: str | None = None
     error: EngineError | Exception | None = None
     asked: list[tuple[bytes, TranscriptionOptions]] = field(default_factory=list)
