@@ -201,6 +201,8 @@ def _write_ctranslate2(
         # Its scale is that of the weight it stands for.
         spec.decoder.projection.weight_scale = "__optional"
     spec.save(str(folder))
+    # Where faster-whisper looks for the number of mel bins.
+    (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": shape.mels}))
 
 
 def _fill(owner: Any, name: str, tensors: dict[str, torch.Tensor]) -> None:
