@@ -140,6 +140,9 @@ class SttSettings(Section):
     )
     max_batch: int = Field(default=16, ge=1, le=128, description="utterances that go through the model together")
     max_queue: int = Field(default=64, ge=1, description="utterances that may wait; one more is refused")
+    silence_dbfs: float = Field(
+        default=-55, ge=-90, le=-20, description="what is nowhere louder than this holds no speech, in dB of full scale"
+    )
     early_secs: float | None = Field(
         default=0.08,
         ge=0,
@@ -163,6 +166,8 @@ class SttSettings(Section):
     def _windows_do_no_harm(cls, windows: list[float]) -> list[float]:
         if any(not 10 <= secs <= 30 for secs in windows):
             raise ValueError("expected windows from 10 to 30 seconds: shorter ones make Whisper repeat itself")
+        if any(round(secs * 50) != secs * 50 for secs in windows):
+            raise ValueError("expected windows in steps of 0.02 seconds")
         return windows
 
     @field_validator("temperatures")
@@ -176,7 +181,7 @@ class SttSettings(Section):
     def engine_arguments(self) -> dict[str, Any]:
         """What the engine in this process is built with."""
         fields = ("model", "device", "backend", "compute_type", "language", "prompt", "hotwords")
-        fields += ("threads", "beam_size", "max_batch", "max_queue")
+        fields += ("threads", "beam_size", "max_batch", "max_queue", "silence_dbfs")
         arguments = {name: getattr(self, name) for name in fields}
         return {
             **arguments,
@@ -295,6 +300,9 @@ class AsrServiceSettings(ServiceSettings):
         default=0.3, ge=0, le=2, description="server endpointing: sound before the speech that goes with it"
     )
     max_upload_bytes: int = Field(default=26_214_400, ge=4096, description="largest body of an uploaded file")
+    max_uploads: int = Field(
+        default=32, ge=1, description="files that may be uploaded and transcribed at once; one more is refused with 503"
+    )
     max_upload_secs: float = Field(default=1800, gt=0, description="longest audio of an uploaded file")
     decode_threads: int = Field(default=2, ge=1, le=64, description="uploaded files that are decoded at once")
     max_decode_queue: int = Field(default=16, ge=1, description="uploaded files that may wait to be decoded")

@@ -3,7 +3,8 @@
 The rules of the queue:
 
 - A lone request never waits for company; those that wait while the model works go together, if they have the same key.
-- Finals go before partials. A partial is dropped when its stream asks for something newer, or a final needs its place.
+- Finals go before partials and before what runs in the background, which goes one at a time.
+- A partial is dropped when its stream asks for something newer, or a final needs its place.
 - The same audio of a stream asked for again joins the request that already waits or runs; a final makes it a final.
 - A full queue refuses the newest. A request that everybody has stopped waiting for is removed, unless it already runs.
 - A batch that raises is run again one by one, so that only the guilty request fails.
@@ -17,6 +18,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from engines.errors import EngineBusy, EngineClosed, EngineError, EngineFailed, EngineOvertaken
+
+FAILURES_TO_TELL = 3
+FAILURES_TO_GIVE_UP = 20
+"""In a row. A GPU that has failed once often fails for ever, until the process is started again."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -53,6 +58,7 @@ class _Work(Generic[R, T]):
     request: R
     key: Hashable
     partial: bool
+    background: bool
     stream: str | None
     identity: Hashable
     tickets: list[Ticket[T]] = field(default_factory=list)
@@ -70,6 +76,7 @@ class Batcher(Generic[R, T]):
         max_queue: int,
         max_partial_batch: int | None = None,
         partial_share: float = 0.5,
+        on_wait: Callable[[R], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         """
@@ -80,6 +87,7 @@ class Batcher(Generic[R, T]):
             max_queue: Requests that may wait; one more is refused with `EngineBusy`.
             max_partial_batch: Most partials that go together, so that a final never waits long behind them.
             partial_share: Largest share of the model's time that partials take, 0 to 1.
+            on_wait: Told, on the event loop, of a request that was taken while the model works on others.
             clock: Seconds, for the share of the partials.
         """
         self._name = name
@@ -88,7 +96,10 @@ class Batcher(Generic[R, T]):
         self._max_partial_batch = max_partial_batch
         self._max_queue = max_queue
         self._partial_rest = 1 / partial_share - 1
+        self._on_wait = on_wait
         self._clock = clock
+        self._failures = 0
+        self._last_failure = ""
         self._partials_rest_until = 0.0
         self._waiting: list[_Work[R, T]] = []
         self._running: list[_Work[R, T]] = []
@@ -107,8 +118,20 @@ class Batcher(Generic[R, T]):
         """Requests that the model works on."""
         return len(self._running)
 
+    @property
+    def problem(self) -> str | None:
+        """What went wrong, when nothing has gone well for a while; None otherwise."""
+        return self._last_failure if self._failures >= FAILURES_TO_TELL else None
+
     async def submit(
-        self, request: R, *, key: Hashable, partial: bool = False, stream: str | None = None, identity: Hashable = None
+        self,
+        request: R,
+        *,
+        key: Hashable,
+        partial: bool = False,
+        background: bool = False,
+        stream: str | None = None,
+        identity: Hashable = None,
     ) -> T:
         """Wait for the result of a request.
 
@@ -116,6 +139,7 @@ class Batcher(Generic[R, T]):
             request: What `run` gets.
             key: Requests of one key may go together.
             partial: Whether it yields to others.
+            background: Whether nobody waits for it from one moment to the next.
             stream: Newer requests of a stream overtake its partials that wait.
             identity: Requests of one stream with one identity are the same.
 
@@ -127,7 +151,9 @@ class Batcher(Generic[R, T]):
         """
         loop = asyncio.get_running_loop()
         ticket: Ticket[T] = Ticket(loop, loop.create_future())
-        work = self._admit(_Work(request, key, partial, stream, identity, [ticket]))
+        work = self._admit(_Work(request, key, partial, background, stream, identity, [ticket]))
+        if self._on_wait and self._running:
+            self._on_wait(work.request)
         try:
             return await ticket.future
         except asyncio.CancelledError:
@@ -155,6 +181,8 @@ class Batcher(Generic[R, T]):
             with self._wake:
                 if self._closed:
                     raise EngineClosed(f"{self._name} has been shut down")
+                if self._failures >= FAILURES_TO_GIVE_UP:
+                    raise EngineClosed(f"{self._name} has given up: {self._last_failure}")
                 if same := self._same(work):
                     same.tickets.extend(work.tickets)
                     same.partial = same.partial and work.partial
@@ -220,25 +248,35 @@ class Batcher(Generic[R, T]):
         """The next batch, removed from the queue. The lock is held."""
         if self._closed:
             return []
-        first = next((work for work in self._waiting if not work.partial), None)
+        rests = self._clock() < self._partials_rest_until
+        first = min(
+            (work for work in self._waiting if not (work.partial and rests)),
+            key=lambda work: work.partial or work.background,
+            default=None,
+        )
         if first is None:
-            if not self._waiting or self._clock() < self._partials_rest_until:
-                return []
-            first = self._waiting[0]
+            return []
         most = self._max_batch(first.key)
-        if first.partial and self._max_partial_batch:
+        if first.background:
+            most = 1
+        elif first.partial and self._max_partial_batch:
             most = min(most, self._max_partial_batch)
-        batch = [work for work in self._waiting if work.key == first.key and work.partial == first.partial][:most]
+        kind = (first.key, first.partial, first.background)
+        batch = [work for work in self._waiting if (work.key, work.partial, work.background) == kind][:most]
         taken = set(map(id, batch))
         self._waiting = [work for work in self._waiting if id(work) not in taken]
         return batch
 
     def _attempt(self, batch: list[_Work[R, T]]) -> list[Outcome | EngineError]:
         try:
-            return list(self._run([work.request for work in batch]))
+            outcomes: list[Outcome | EngineError] = list(self._run([work.request for work in batch]))
+            self._failures = 0
+            return outcomes
         except Exception as error:
             if len(batch) > 1:
                 return [outcome for work in batch for outcome in self._attempt([work])]
+            self._failures += 1
+            self._last_failure = f"{type(error).__name__}: {error}"
             if isinstance(error, EngineError):
                 return [error]
             failure = EngineFailed(f"{self._name} failed: {type(error).__name__}: {error}")

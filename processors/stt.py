@@ -33,7 +33,7 @@ from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 
 from engines.agreement import LocalAgreement
-from engines.errors import EngineError, EngineOvertaken
+from engines.errors import EngineError, EngineFailed, EngineOvertaken
 from engines.protocol import SpeechToText, Transcript, TranscriptionOptions
 
 MAX_SEGMENT_SECS = 28.0
@@ -47,6 +47,9 @@ TRAILING_SILENCE_SECS = 0.1
 
 MIN_PARTIAL_SECS = 0.6
 """Less speech than this makes no words worth showing."""
+
+STALE_SECS = 6.0
+"""A segment that has waited so long for those before it, since the engine was away, is answered no more."""
 
 SAMPLE_WIDTH = 2
 
@@ -63,6 +66,15 @@ class EngineSTTSettings(STTSettings):
 
     prompt: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
     hotwords: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
+
+
+@dataclass
+class _Handed:
+    """What belongs to a segment that is queued."""
+
+    stream: str
+    early: "_Early | None"
+    at: float
 
 
 @dataclass
@@ -114,8 +126,7 @@ class EngineSTTService(SegmentedSTTService):
         self._max_segment_bytes = int(MAX_SEGMENT_SECS * engine.sample_rate) * SAMPLE_WIDTH
         self._early_secs = early_secs
         self._early: _Early | None = None
-        # What belongs to the segments that are queued: their stream, and the transcription that was begun early.
-        self._handed: deque[tuple[str, _Early | None]] = deque()
+        self._handed: deque[_Handed] = deque()
         self._dip: asyncio.TimerHandle | None = None
         self._partial_bytes = int(partial_secs * engine.sample_rate) * SAMPLE_WIDTH if partial_secs else None
         self._min_partial_bytes = int(MIN_PARTIAL_SECS * engine.sample_rate) * SAMPLE_WIDTH
@@ -190,11 +201,13 @@ class EngineSTTService(SegmentedSTTService):
     async def cancel(self, frame: CancelFrame) -> None:
         """Stop at once."""
         self._forget_work()
+        self._forget_queue()
         await super().cancel(frame)
 
     async def cleanup(self) -> None:
         """Drop what still runs for this call."""
         self._forget_work()
+        self._forget_queue()
         await super().cleanup()
 
     async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
@@ -207,13 +220,17 @@ class EngineSTTService(SegmentedSTTService):
         if self._early is not None:
             # What followed was the silence that made the pause certain: the same audio is asked for as a final.
             self._audio_buffer[:] = self._early.pcm[: len(self._early.pcm) - len(self._trailing_silence())]
+        if self._muted:
+            self._user_speaking = False
+            self._forget_segment()
+            return
         if self.is_usable:
             self._hand_over()
         await super()._handle_user_stopped_speaking(frame)
 
     def _hand_over(self) -> None:
         """The segment's end is certain: what follows is another."""
-        self._handed.append((self._stream, self._early))
+        self._handed.append(_Handed(self._stream, self._early, asyncio.get_running_loop().time()))
         self._early = None
         self._stream = self._next_stream()
         self._agreement = LocalAgreement()
@@ -236,14 +253,20 @@ class EngineSTTService(SegmentedSTTService):
             return None
 
     async def _final(self, pcm: bytes) -> Transcript:
-        stream, early = self._handed.popleft() if self._handed else (self._next_stream(), None)
-        options = self._options(stream, partial=False)
-        if early is None:
+        now = asyncio.get_running_loop().time()
+        handed = self._handed.popleft() if self._handed else _Handed(self._next_stream(), None, now)
+        options, early = self._options(handed.stream, partial=False), handed.early
+        try:
+            done = early and early.task.done() and not early.task.cancelled()
+            if early and done and (transcript := early.task.result()) is not None:
+                return transcript
+            if now - handed.at > STALE_SECS:
+                raise EngineFailed(f"speech of {now - handed.at:.0f} s ago is no longer transcribed")
+            # The engine joins it with the one that waits or runs, and makes it a final.
             return await self._engine.transcribe(pcm, options)
-        if early.task.done() and not early.task.cancelled() and (transcript := early.task.result()) is not None:
-            return transcript
-        # The engine joins it with the one that waits or runs, and makes it a final.
-        return await self._engine.transcribe(pcm, options)
+        finally:
+            if early:
+                early.task.cancel()
 
     # Partial transcripts.
 
@@ -304,6 +327,13 @@ class EngineSTTService(SegmentedSTTService):
         self._forget_dip()
         self._drop_early()
         self._drop_partial()
+
+    def _forget_queue(self) -> None:
+        """The call ends: nobody will take what was begun for the segments that are queued."""
+        for handed in self._handed:
+            if handed.early is not None:
+                handed.early.task.cancel()
+        self._handed.clear()
 
     def _forget_dip(self) -> None:
         if self._dip is not None:

@@ -1,6 +1,8 @@
 """One Whisper for every call: what waits together is heard together."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +18,12 @@ from engines.errors import EngineBusy, EngineClosed, EngineError, EngineRefused,
 from engines.protocol import DEFAULT_OPTIONS, Segment, Transcript, TranscriptionOptions, Word
 from engines.whisper.backend import WhisperBackend
 from engines.whisper.cut import pieces
-from engines.whisper.features import FRAMES_PER_SEC, SAMPLE_RATE, Spectrograms, samples_of
+from engines.whisper.features import SAMPLE_RATE, Spectrograms, samples_of
 from engines.whisper.gates import Gates
 from engines.whisper.models import model_path
 from engines.whisper.passes import Passes, Piece, Request
 from engines.whisper.prompts import Prompts
-from engines.whisper.window import FULL_WINDOW_SECS, rows_for, window_for
+from engines.whisper.window import FULL_WINDOW_SECS, frames_of, rows_for, window_for
 
 CUT_FROM_SECS = 5.0
 """Longer audio is searched for pauses, where it may be cut; shorter audio goes to the model as it is."""
@@ -29,6 +31,9 @@ CUT_FROM_SECS = 5.0
 MAX_BEAMS = 10
 PIECES_IN_FLIGHT = 4
 """Pieces of one long recording that wait at once, so that it does not push everybody else from the queue."""
+
+PARTIAL_SHARE = 0.7
+"""Of the model's time, for partials: finals that come meanwhile wait for a batch of a few."""
 
 RETRY_SECS = 0.05
 PATIENCE_SECS = 60.0
@@ -55,6 +60,7 @@ class WhisperEngine:
         temperatures: tuple[float, ...] = (0.0,),
         max_batch: int = 16,
         max_queue: int = 64,
+        silence_dbfs: float | None = None,
         gates: Gates | None = None,
         fixed_tokens: int | None = None,
     ):
@@ -75,6 +81,7 @@ class WhisperEngine:
             temperatures: Tried in this order until a result is not doubtful.
             max_batch: Most utterances that go through the model together.
             max_queue: Utterances that may wait; one more is refused with `EngineBusy`.
+            silence_dbfs: What is nowhere louder holds no speech, in dB of full scale; None leaves it to `gates`.
             gates: What is not speech.
             fixed_tokens: Every utterance gets so many tokens: for measuring with random weights.
 
@@ -91,6 +98,7 @@ class WhisperEngine:
             device=device,
             compute_type=compute_type,
             threads=threads,
+            beam_size=beam_size,
             max_batch=max_batch,
             windows_secs=(*self._windows_secs, FULL_WINDOW_SECS),
         )
@@ -101,6 +109,8 @@ class WhisperEngine:
         )
         self._request_of(DEFAULT_OPTIONS)
         self._gates = gates or Gates()
+        if silence_dbfs is not None:
+            self._gates = replace(self._gates, silence_dbfs=silence_dbfs)
         passes = Passes(self._backend, self._prompts, self._spectrograms, self._gates, fixed_tokens=fixed_tokens)
         self._batcher: Batcher[Piece, Transcript] = Batcher(
             "whisper",
@@ -108,9 +118,13 @@ class WhisperEngine:
             max_batch=lambda key: rows_for(key[0], max_batch),  # pyright: ignore[reportIndexIssue]
             max_queue=max_queue,
             max_partial_batch=max(1, max_batch // 4),
+            partial_share=PARTIAL_SHARE,
+            on_wait=self._prepare,
         )
-        # Cuts long audio and, while the model works, makes the spectrograms of what waits for it.
-        self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whisper-features")
+        self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whisper-cut")
+        # Makes the spectrograms of what waits, while the model works; the model's thread makes what it finds missing.
+        self._features = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whisper-features")
+        self._may_prepare = threading.Semaphore(max_batch)
 
     @property
     def backend(self) -> str:
@@ -128,8 +142,9 @@ class WhisperEngine:
         return self._batcher.waiting == 0
 
     @property
-    def problem(self) -> None:
-        """See `engines.protocol.SpeechToText.problem`: a model that was loaded hears."""
+    def problem(self) -> str | None:
+        """See `engines.protocol.SpeechToText.problem`: the model fails every time."""
+        return self._batcher.problem
 
     @property
     def languages(self) -> list[str]:
@@ -166,6 +181,7 @@ class WhisperEngine:
         self._batcher.close()
         await self._help(lambda: self._batcher.join(10))
         self._helper.shutdown(wait=False)
+        self._features.shutdown(wait=False, cancel_futures=True)
         self._backend.close()
 
     def _request_of(self, options: TranscriptionOptions) -> Request:
@@ -188,17 +204,32 @@ class WhisperEngine:
         )
 
     def _piece(self, audio: np.ndarray, request: Request, asked_at: float) -> Piece:
-        piece = Piece(audio, request, window_for(len(audio) / SAMPLE_RATE, self._windows_secs), asked_at)
-        if self._batcher.running:
-            self._helper.submit(piece.prepare, self._spectrograms, self._gates.silence_dbfs)
-        return piece
+        return Piece(audio, request, window_for(len(audio) / SAMPLE_RATE, self._windows_secs), asked_at)
 
-    async def _submit(self, piece: Piece, options: TranscriptionOptions, pcm: bytes | None = None) -> Transcript:
+    def _prepare(self, piece: Piece) -> None:
+        if not self._may_prepare.acquire(blocking=False):
+            return
+
+        def prepare() -> None:
+            self._may_prepare.release()
+            piece.prepare(self._spectrograms, self._gates.silence_dbfs)
+
+        with contextlib.suppress(RuntimeError):  # It has been shut down.
+            self._features.submit(prepare)
+
+    async def _submit(
+        self, piece: Piece, options: TranscriptionOptions, pcm: bytes | None = None, *, background: bool = False
+    ) -> Transcript:
         identity = None
         if options.stream is not None and pcm is not None:
             identity = (len(pcm), hash(pcm), replace(options, partial=False))
         return await self._batcher.submit(
-            piece, key=piece.key, partial=options.partial, stream=options.stream, identity=identity
+            piece,
+            key=piece.key,
+            partial=options.partial,
+            background=background,
+            stream=options.stream,
+            identity=identity,
         )
 
     async def _help(self, call: Callable):
@@ -217,8 +248,8 @@ class WhisperEngine:
     ) -> Transcript:
         """Transcribe the pieces of a long recording, a few at a time. The first tells the language of the others."""
         asked_at = time.perf_counter()
-        options = replace(options, stream=None)
-        first = await self._submit(self._piece(parts[0], request, asked_at), options)
+        options = replace(options, stream=None, partial=False)
+        first = await self._submit(self._piece(parts[0], request, asked_at), options, background=True)
         if request.language is None and first.text:
             request = replace(request, language=first.language)
         room = asyncio.Semaphore(PIECES_IN_FLIGHT)
@@ -228,7 +259,8 @@ class WhisperEngine:
                 patience_until = time.perf_counter() + PATIENCE_SECS
                 while True:
                     try:
-                        return await self._submit(self._piece(part, request, time.perf_counter()), options)
+                        piece = self._piece(part, request, time.perf_counter())
+                        return await self._submit(piece, options, background=True)
                     except EngineBusy:
                         if time.perf_counter() > patience_until:
                             raise
@@ -242,12 +274,16 @@ class WhisperEngine:
         return _joined([first, *(task.result() for task in tasks)], starts, audio_secs, time.perf_counter() - asked_at)
 
 
-def choose_backend(backend: str, device: str, compute_type: str) -> str:
-    """What `auto` means: torch on a GPU, where it is installed and takes the number format; otherwise CTranslate2."""
+def choose_backend(backend: str, device: str, compute_type: str, beam_size: int = 1) -> str:
+    """What `auto` means: torch, where it finds a GPU and takes the number format and the beams; else CTranslate2."""
     if backend != "auto":
         return backend
     floats = compute_type in ("float16", "bfloat16", "float32")
-    return "torch" if device.startswith("cuda") and floats and find_spec("torch") else "ctranslate2"
+    if not device.startswith("cuda") or not floats or beam_size > 1 or not find_spec("torch"):
+        return "ctranslate2"
+    import torch
+
+    return "torch" if torch.cuda.is_available() else "ctranslate2"
 
 
 def load_backend(
@@ -257,6 +293,7 @@ def load_backend(
     device: str,
     compute_type: str,
     threads: int,
+    beam_size: int,
     max_batch: int,
     windows_secs: tuple[float, ...],
 ) -> WhisperBackend:
@@ -267,11 +304,11 @@ def load_backend(
     """
     path = model_path(model)
     try:
-        if choose_backend(backend, device, compute_type) == "torch":
+        if choose_backend(backend, device, compute_type, beam_size) == "torch":
             from engines.whisper.torch_backend import TorchBackend
 
             folder = path if Path(path).is_dir() else download_model(path)
-            windows = {int(secs * FRAMES_PER_SEC): rows_for(secs, max_batch) for secs in windows_secs}
+            windows = {frames_of(secs): rows_for(secs, max_batch) for secs in windows_secs}
             return TorchBackend(
                 Path(folder), device=device, dtype=compute_type, max_batch=max_batch, windows=windows, threads=threads
             )

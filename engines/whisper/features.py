@@ -5,6 +5,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 SAMPLE_RATE = 16_000
 FRAMES_PER_SEC = 100
+LOUDEST_SECS = 0.3
 
 
 def samples_of(pcm: bytes) -> np.ndarray:
@@ -18,6 +19,16 @@ def level_dbfs(audio: np.ndarray) -> float:
         return -np.inf
     mean_square = float(np.mean(np.square(audio)))
     return 10 * np.log10(mean_square) if mean_square else -np.inf
+
+
+def loudest_dbfs(audio: np.ndarray) -> float:
+    """Level of the loudest stretch of `LOUDEST_SECS`: one quiet word in a long silence counts."""
+    width = int(LOUDEST_SECS * SAMPLE_RATE)
+    if len(audio) <= width:
+        return level_dbfs(audio)
+    total = np.concatenate(([0.0], np.cumsum(np.square(audio), dtype=np.float64)))
+    mean_square = float(np.max(total[width:] - total[:-width])) / width
+    return 10 * np.log10(mean_square) if mean_square > 0 else -np.inf
 
 
 class Spectrograms:

@@ -121,7 +121,9 @@ def judge(evidence: Evidence, gates: Gates) -> Verdict:
     if evidence.level_dbfs < gates.silence_dbfs:
         return Verdict(False, "silence")
     if not evidence.text.strip():
-        return Verdict(False)
+        # Nothing, where there is sound that is no silence to the model: another pass may find words.
+        audible = evidence.level_dbfs >= gates.phantom_dbfs and evidence.no_speech_prob < gates.no_speech_prob / 2
+        return Verdict(False, doubtful=audible and gates.loops)
     poor = evidence.avg_logprob < gates.poor_logprob
     if (poor and evidence.no_speech_prob > gates.no_speech_prob) or evidence.doubt > gates.no_speech_doubt:
         return Verdict(False, "no_speech")

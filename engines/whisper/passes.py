@@ -12,11 +12,11 @@ from faster_whisper.transcribe import get_compression_ratio
 from engines.batcher import Again, Done, Outcome
 from engines.protocol import Segment, Transcript, Word
 from engines.whisper.backend import Decoded, DecodeOptions, WhisperBackend
-from engines.whisper.features import FRAMES_PER_SEC, SAMPLE_RATE, Spectrograms, level_dbfs
+from engines.whisper.features import SAMPLE_RATE, Spectrograms, loudest_dbfs
 from engines.whisper.gates import Evidence, Gates, Verdict, judge
 from engines.whisper.prompts import MAX_POSITIONS, Prompts
 from engines.whisper.times import Stretch, stretches, words_of
-from engines.whisper.window import FULL_WINDOW_SECS
+from engines.whisper.window import FULL_WINDOW_SECS, frames_of
 
 BASE_TOKENS = 16
 LATIN_TOKENS_PER_SEC = 10
@@ -28,6 +28,9 @@ LATIN = frozenset(
 )
 
 TIMESTAMP_TOKENS_PER_SEC = 1
+
+UNENDED_LOGPROB = -1.01
+"""Of a text that had to be stopped: poor, however sure the decoder was, and however long its neighbours let it run."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Piece:
     window_secs: float
     asked_at: float
     step: int = 0
-    taken_at: float | None = None
+    waiting_since: float | None = None
+    queue_secs: float = 0.0
     spectrogram: np.ndarray | None = None
     level: float = -np.inf
     hypotheses: list[Hypothesis] = field(default_factory=list)
@@ -120,7 +124,7 @@ class Piece:
             if self.spectrogram is not None or not len(self.audio):
                 return
             began_at = time.perf_counter()
-            self.level = level_dbfs(self.audio)
+            self.level = loudest_dbfs(self.audio)
             if self.level >= silence_dbfs:
                 self.spectrogram = spectrograms.of(self.audio)
             self.features_secs = time.perf_counter() - began_at
@@ -159,22 +163,22 @@ class Passes:
         """Take a batch through the model once."""
         began_at = self._clock()
         for piece in batch:
-            if piece.taken_at is None:
-                piece.taken_at = began_at
+            piece.queue_secs += max(0.0, began_at - (piece.waiting_since or piece.asked_at))
             piece.prepare(self._spectrograms, self._gates.silence_dbfs)
         audible = [piece for piece in batch if piece.spectrogram is not None]
         if audible:
             self._hear(audible, self._clock())
-        took = self._clock() - began_at
+        ended_at = self._clock()
         for piece in batch:
-            piece.compute_secs += took
+            piece.compute_secs += ended_at - began_at
+            piece.waiting_since = ended_at
         return [self._outcome(piece) for piece in batch]
 
     def _hear(self, batch: list[Piece], featured_at: float) -> None:
         backend, first = self._backend, batch[0]
         features = self._spectrograms.batch(
             [piece.spectrogram for piece in batch if piece.spectrogram is not None],
-            int(first.window_secs * FRAMES_PER_SEC),
+            frames_of(first.window_secs),
         )
         encoded = backend.encode(features)
         encoded_at = self._clock()
@@ -222,7 +226,8 @@ class Passes:
         # A neighbour in the batch may be longer and allow more: what a piece may write does not depend on it.
         tokens = tuple(decoded.tokens[: piece.token_limit])
         text = self._prompts.text(tokens)
-        avg_logprob = decoded.sum_logprob / (len(decoded.tokens) + 1)
+        limited = len(decoded.tokens) >= piece.token_limit and not self._fixed_tokens
+        avg_logprob = UNENDED_LOGPROB if limited else decoded.sum_logprob / (len(decoded.tokens) + 1)
         compression_ratio = get_compression_ratio(text) if text else 0.0
         evidence = Evidence(
             text=text,
@@ -233,7 +238,7 @@ class Passes:
             compression_ratio=compression_ratio,
             audio_secs=piece.audio_secs,
             level_dbfs=piece.level,
-            hit_token_limit=len(decoded.tokens) >= piece.token_limit,
+            hit_token_limit=limited,
         )
         return Hypothesis(
             tokens=tokens,
@@ -250,7 +255,7 @@ class Passes:
     def _with_words(self, batch: list[Piece], encoded: Any, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         language = hypotheses[0].language
         tokens = [[token for token in item.tokens if token < self._prompts.eot] for item in hypotheses]
-        frames = [min(item.spectrogram.shape[1], int(item.window_secs * FRAMES_PER_SEC)) for item in batch]  # pyright: ignore[reportOptionalMemberAccess]
+        frames = [min(item.spectrogram.shape[1], frames_of(item.window_secs)) for item in batch]  # pyright: ignore[reportOptionalMemberAccess]
         start = self._prompts.start(language, timestamps=True)
         aligned = self._backend.align(encoded, start, tokens, frames)
         tokenizer = self._prompts.tokenizer(language)
@@ -329,7 +334,7 @@ def _best(hypotheses: list[Hypothesis]) -> Hypothesis:
 def _timings(piece: Piece) -> dict[str, Any]:
     return {
         "audio_secs": piece.audio_secs,
-        "queue_secs": max(0.0, (piece.taken_at or piece.asked_at) - piece.asked_at),
+        "queue_secs": piece.queue_secs,
         "compute_secs": piece.compute_secs,
         "batch_size": piece.batch_size,
         "passes": len(piece.hypotheses),

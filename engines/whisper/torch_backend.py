@@ -102,7 +102,7 @@ class TorchBackend:
         with _fitting(model_dir), _on(where):
             weights = read_weights(model_dir, where, DTYPES[dtype])
             self._tokens = read_tokens(model_dir, self.tokenizer, weights.vocabulary)
-            self._open_runner: Runner | None = Runner(weights, self._tokens, max_batch)
+            self._open_runner: Runner | None = Runner(weights, self._tokens, max_batch, len(windows))
             self._windows = {frames: bucket_for(rows, self._runner.buckets) for frames, rows in windows.items()}
             if where.type == "cuda":
                 for frames, rows in self._windows.items():

@@ -16,25 +16,28 @@ ENCODED_AT_ONCE = 12_000
 GRAPHED_PROMPT = 8
 """Longest prompt that has a graph; one with text that came before has a length of its own nearly every time."""
 
-MAX_GRAPHS = 128
+SPARE_GRAPHS = 64
+GRAPHS_OF_A_BUCKET = 8
+"""Encoder, cross-attention, three prompts and a step for each window, and room for longer token caches."""
 
 
 class Runner:
     """The model, its memory and its graphs."""
 
-    def __init__(self, weights: WhisperWeights, tokens: WhisperTokens, max_batch: int):
+    def __init__(self, weights: WhisperWeights, tokens: WhisperTokens, max_batch: int, windows: int):
         """Make the memory that does not depend on the window.
 
         Args:
             weights: On the device.
             tokens: The special ones.
             max_batch: Most utterances at once.
+            windows: How many windows are usual.
         """
         self.weights = weights
         self.device = weights.encoder.positions.device
         self.buckets = buckets_up_to(max_batch)
         self.buffers = Buffers(weights)
-        self.graphs = Graphs(self.device, MAX_GRAPHS)
+        self.graphs = Graphs(self.device, SPARE_GRAPHS + GRAPHS_OF_A_BUCKET * len(self.buckets) * max(1, windows))
         self.state = SamplingState(max_batch, weights.max_positions, weights.vocabulary, tokens, self.device)
         self._tokens = tokens
         like = weights.encoder.positions

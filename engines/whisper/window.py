@@ -17,6 +17,11 @@ def window_for(audio_secs: float, windows_secs: Sequence[float]) -> float:
     return min((secs for secs in windows_secs if audio_secs + MARGIN_SECS <= secs), default=FULL_WINDOW_SECS)
 
 
+def frames_of(window_secs: float) -> int:
+    """Spectrogram frames of a window: 100 a second, and an even number, since the encoder halves them."""
+    return 2 * round(50 * window_secs)
+
+
 def rows_for(window_secs: float, max_batch: int) -> int:
     """Most utterances of a window that go together: half as many of the long ones, which cost most memory and time."""
     return max_batch if window_secs <= LONG_WINDOW_SECS else max(1, max_batch // 2)

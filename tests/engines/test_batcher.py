@@ -247,3 +247,47 @@ async def test_partials_leave_the_model_its_rest():
     assert await asyncio.wait_for(task, 5) == "two"
     rested.set()
     batcher.close()
+
+
+async def test_what_runs_in_the_background_goes_last_and_one_at_a_time(batcher: Batcher[str, str], model: Model):
+    first = await occupied(batcher, model)
+    waiting = [ask(batcher, name, background=True) for name in "ab"] + [ask(batcher, "c"), ask(batcher, "d")]
+    await settle()
+    model.go(4)
+    await asyncio.gather(first, *waiting)
+    assert model.batches == [["first"], ["c", "d"], ["a"], ["b"]]
+
+
+async def test_a_model_that_always_fails_is_told_and_in_the_end_given_up(batcher: Batcher[str, str], model: Model):
+    model.go(100)
+    for number in range(20):
+        assert (batcher.problem is not None) == (number >= 3)
+        with pytest.raises(EngineFailed):
+            await batcher.submit("bad", key="one")
+    assert batcher.problem == "ValueError: bad request"
+    with pytest.raises(EngineClosed, match="tester has given up: ValueError: bad request"):
+        await batcher.submit("good", key="one")
+
+
+async def test_a_model_that_works_again_has_no_problem(batcher: Batcher[str, str], model: Model):
+    model.go(100)
+    for _ in range(5):
+        with pytest.raises(EngineFailed):
+            await batcher.submit("bad", key="one")
+    assert batcher.problem
+    assert await batcher.submit("good", key="one") == "GOOD"
+    assert batcher.problem is None
+
+
+async def test_what_has_to_wait_is_told_of(model: Model):
+    told: list[str] = []
+    batcher: Batcher[str, str] = Batcher("tester", model.run, max_batch=4, max_queue=1, on_wait=told.append)
+    first = await occupied(batcher, model)
+    waiting = ask(batcher, "waits")
+    await settle()
+    with pytest.raises(EngineBusy):
+        await batcher.submit("refused", key="one")
+    assert told == ["waits"]
+    model.go(2)
+    await asyncio.gather(first, waiting)
+    batcher.close()

@@ -56,8 +56,11 @@ def test_a_few_words_in_a_long_utterance_are_doubted():
     assert judge(said("Yes.", audio_secs=3.0), Gates()) == KEPT
 
 
-def test_an_empty_text_needs_no_gate():
-    assert judge(said(" "), Gates()) == Verdict(False)
+def test_an_empty_text_needs_no_gate_and_is_looked_at_again_where_there_may_be_speech():
+    assert judge(said(" "), Gates()) == Verdict(False, doubtful=True)
+    assert judge(replace(said(" "), no_speech_prob=0.5), Gates()) == Verdict(False)
+    assert judge(replace(said(" "), level_dbfs=-53.0), Gates()) == Verdict(False)
+    assert judge(said(" "), Gates.off()) == Verdict(False)
 
 
 @pytest.mark.parametrize(

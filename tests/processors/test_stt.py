@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from pipecat.frames.frames import (
+    CancelFrame,
     ErrorFrame,
     Frame,
     InputAudioRawFrame,
@@ -303,3 +304,31 @@ async def test_each_segment_has_a_stream_of_its_own():
     engine = Listener("one", "two")
     await heard(EngineSTTService(engine=engine), [*utterance(SPOKEN_1S), *utterance(SPOKEN_1S)])
     assert len({options.stream for _, options in engine.asked}) == 2
+
+
+async def test_a_muted_caller_asks_the_engine_for_nothing():
+    engine = Listener("never")
+    await heard(EngineSTTService(engine=engine), [STTMuteFrame(mute=True), *utterance(SPOKEN_1S)])
+    assert engine.asked == []
+
+
+async def test_after_an_outage_old_speech_is_not_answered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("processors.stt.STALE_SECS", 0.3)
+    engine = Listener("late", "now")
+    engine.may_answer.clear()
+    asyncio.get_running_loop().call_later(0.6, engine.may_answer.set)
+    frames = [*utterance(SPOKEN_1S), *utterance(SPOKEN_1S), SleepFrame(sleep=0.8), *utterance(SPOKEN_1S)]
+    transcripts, errors = await heard(EngineSTTService(engine=engine), frames)
+    assert [transcript.text for transcript in transcripts] == ["late", "now"]
+    (error,) = errors
+    assert "no longer transcribed" in error.error
+
+
+async def test_a_call_that_ends_leaves_no_work_behind():
+    engine = Listener("never")
+    engine.may_answer.clear()
+    frames = [VADUserStartedSpeakingFrame(), *audio(SPOKEN_1S), Dip(), SleepFrame(sleep=0.05)]
+    frames += [VADUserStoppedSpeakingFrame(), *utterance(SPOKEN_1S), SleepFrame(sleep=0.05), CancelFrame()]
+    await run_test(Dipping(engine=engine, early_secs=0), frames_to_send=frames, send_end_frame=False)
+    await asyncio.sleep(0.05)
+    assert engine.cancelled == len(engine.asked) > 0
