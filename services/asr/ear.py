@@ -13,6 +13,8 @@ from services.asr.session import Works
 from services.asr.utterance import UtteranceWork
 
 BYTES = 2
+GAP_SECS = 1.0
+"""Besides `stop_secs`, time without audio that ends an utterance: a network may hold audio back for some while."""
 
 
 def rules_of(settings: AsrServiceSettings) -> EndpointingRules:
@@ -45,12 +47,24 @@ class Ear:
         self._vad = vad
         self._stream = VadStream()
         self._intake = Intake(start.sample_rate)
-        self._endpointer = Endpointer(rules_of(works.service.settings))
+        rules = rules_of(works.service.settings)
+        self._endpointer = Endpointer(rules)
+        self._stop_secs = rules.stop_secs
+        self._sample_rate = start.sample_rate
+        self._last_secs = 0.0
         self._ids = itertools.count(1)
         self._work: UtteranceWork | None = None
         self._kept = bytearray()
         self._kept_from = 0
         self._heard_to = 0
+
+    @property
+    def longest_gap_secs(self) -> float | None:
+        """For how long the client may now send no audio before `pause`; None while nobody speaks.
+
+        One that sends long messages sends them as far apart.
+        """
+        return self._last_secs + self._stop_secs + GAP_SECS if self._endpointer.speaking else None
 
     async def hear(self, pcm: bytes) -> None:
         """See `Audience.hear`.
@@ -58,11 +72,26 @@ class Ear:
         Raises:
             Refusal: There is half a sample in it.
         """
+        self._last_secs = len(pcm) / BYTES / self._sample_rate
         await self._hear(self._intake.feed(pcm))
 
     async def finish(self) -> None:
         """See `Audience.finish`: what is being said now is complete."""
         await self._hear(self._intake.finish())
+        self._stop()
+
+    async def pause(self) -> None:
+        """The audio has stopped coming: what is being said is complete. More may come, and is heard."""
+        await self._hear(b"")
+        self._stop()
+
+    def cancel(self, utterance_id: str) -> None:
+        """Drop an utterance. What is still being said of it, up to its end, is passed over."""
+        self._works.drop(utterance_id)
+        if self._work is not None and self._work.id == utterance_id:
+            self._work = None
+
+    def _stop(self) -> None:
         for event in self._endpointer.finish():
             self._follow(event)
 
@@ -77,8 +106,10 @@ class Ear:
             self._heard_to += WINDOW
             for event in self._endpointer.update(probability):
                 self._follow(event)
-        if self._work is not None:
-            self._work.feed(self._take_until(self._heard_to))
+        if self._endpointer.speaking:
+            spoken = self._take_until(self._heard_to)
+            if self._work is not None:
+                self._work.feed(spoken)
         else:
             self._take_until(round(self._endpointer.needed_from * ENGINE_RATE))
 
@@ -89,10 +120,13 @@ class Ear:
             self._take_until(round(event.audio_from * ENGINE_RATE))
             self._work = self._works.begin(utterance_id, self._options, partials=self._with_partials)
             return
-        assert self._work is not None
+        spoken = self._take_until(round(event.audio_to * ENGINE_RATE))
         work, self._work = self._work, None
+        if work is None:
+            # The client has cancelled it.
+            return
         self._works.say({"type": "speech_stopped", "id": work.id, "at": round(event.at, 3), "cut": event.cut})
-        work.feed(self._take_until(round(event.audio_to * ENGINE_RATE)))
+        work.feed(spoken)
         self._works.end(work)
 
     def _take_until(self, sample: int) -> bytes:

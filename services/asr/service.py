@@ -28,7 +28,7 @@ class AsrService:
         """
         self.settings = settings.asr
         self.model = settings.stt.model
-        self.state = ServiceState(max_connections=settings.asr.max_connections)
+        self.state = ServiceState(max_connections=settings.asr.max_connections, max_requests=settings.asr.max_uploads)
         self.metrics = Metrics()
         self.access = Access(settings.asr)
         self.decoders = BoundedPool(
@@ -92,10 +92,16 @@ class AsrService:
         return transcript
 
     async def health(self) -> dict[str, object]:
-        """What `GET /health` answers. The GPU is asked on a thread of its own."""
+        """What `GET /health` answers. The GPU is asked on a thread of its own.
+
+        A problem of the engine is not kept: requests go on, and the one that succeeds shows that it is over.
+        """
         gpu = await self._read_gpu()
+        problem = self.engine.problem if self.engine else None
+        status = Status.FAILED if problem is not None and self.state.status is Status.OK else self.state.status
         return {
-            "status": self.state.status.value,
+            "status": status.value,
+            "problem": problem,
             "model": self.model,
             "engine": self.engine.name if self.engine else None,
             "gpu": gpu,

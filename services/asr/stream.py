@@ -58,6 +58,8 @@ class _Connection:
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._works = Works(service, self._say, self._fail)
         self._audience: MarkedUtterances | Ear | None = None
+        self._heard_at = 0.0
+        """When the last audio had been heard, by the loop's clock."""
         self._finishing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,12 +89,15 @@ class _Connection:
         try:
             async with asyncio.timeout(self._service.settings.idle_secs):
                 audience = self._audience = self._greet(await self._receive())
+            self._heard_at = asyncio.get_running_loop().time()
             while True:
                 message = await self._receive_from(audience)
                 if self._finishing is not None:
                     raise Refusal("bad_message", "a message came after `finish`; expected none")
                 if isinstance(message, bytes):
                     await audience.hear(message)
+                    if message:
+                        self._heard_at = asyncio.get_running_loop().time()
                 else:
                     await self._obey(message, audience)
         except WebSocketDisconnect as gone:
@@ -116,14 +121,42 @@ class _Connection:
         return isinstance(self._audience, MarkedUtterances) and self._audience.expects_audio
 
     async def _receive_from(self, audience: MarkedUtterances | Ear) -> str | bytes:
-        """The next message. An utterance whose audio stops coming is given up; the connection lives on its pongs."""
+        """The next message. Where audio is expected, this also sees that it has stopped coming."""
         while True:
+            if isinstance(audience, Ear):
+                limit = asyncio.timeout_at(self._silent_at(audience))
+            else:
+                limit = asyncio.timeout(self._service.settings.idle_secs if self._expects_audio else None)
             try:
-                async with asyncio.timeout(self._service.settings.idle_secs if self._expects_audio else None):
+                async with limit:
                     return await self._receive()
             except TimeoutError:
-                assert isinstance(audience, MarkedUtterances)
-                audience.refuse(Refusal("idle", f"no audio came for {self._service.settings.idle_secs:g} s"))
+                await self._miss_audio(audience)
+
+    def _silent_at(self, ear: Ear) -> float | None:
+        """Until when audio has to come with server endpointing; None after `finish`."""
+        if self._finishing is not None:
+            return None
+        gap = ear.longest_gap_secs
+        return self._heard_at + (self._service.settings.idle_secs if gap is None else gap)
+
+    async def _miss_audio(self, audience: MarkedUtterances | Ear) -> None:
+        """The audio has stopped coming.
+
+        Raises:
+            Refusal: This ends the connection (`idle`).
+        """
+        refusal = Refusal("idle", f"no audio came for {self._service.settings.idle_secs:g} s")
+        if isinstance(audience, MarkedUtterances):
+            # Only this utterance is given up; the connection lives on its pongs.
+            audience.refuse(refusal)
+        elif audience.longest_gap_secs is not None:
+            await audience.pause()
+        elif len(self._works):
+            # It waits for answers of ours.
+            self._heard_at = asyncio.get_running_loop().time()
+        else:
+            raise refusal
 
     def _greet(self, message: str | bytes) -> MarkedUtterances | Ear:
         start = parse(message) if isinstance(message, str) else None
@@ -164,7 +197,7 @@ class _Connection:
             self._finishing = asyncio.create_task(self._finish())
             self._tasks.append(self._finishing)
         elif isinstance(message, Cancel) and isinstance(audience, Ear):
-            self._works.drop(message.id)
+            audience.cancel(message.id)
         elif isinstance(message, Start):
             raise Refusal("bad_message", "`start` came twice; expected it once, first")
         elif not isinstance(audience, MarkedUtterances):

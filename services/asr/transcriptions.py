@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from engines.protocol import TranscriptionOptions
@@ -13,6 +13,7 @@ from services.asr.audio_files import decode
 from services.asr.formats import FORMATS
 from services.asr.service import AsrService
 from services.common.errors import Refusal
+from services.common.limits import timely
 from services.common.web import unless_hung_up
 
 GRANULARITIES = ("segment", "word")
@@ -53,13 +54,14 @@ async def transcriptions(request: Request) -> Response:
     service: AsrService = request.app.state.service
     service.access.check(request.headers)
     with service.state.request():
-        async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
-            order = read_order(form, service.model)
-            try:
+        body = Request(request.scope, timely(request.receive, service.state, idle_secs=service.settings.idle_secs))
+        try:
+            async with body.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
+                order = read_order(form, service.model)
                 return await unless_hung_up(request, _transcribe(service, order))
-            except asyncio.CancelledError:
-                # Nobody reads this: the client has hung up. Or the server cancels us, and answers nothing anyway.
-                return Response(status_code=CLIENT_CLOSED_REQUEST)
+        except (ClientDisconnect, asyncio.CancelledError):
+            # Nobody reads this: the client has hung up. Or the server cancels us, and answers nothing anyway.
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _transcribe(service: AsrService, order: Order) -> Response:

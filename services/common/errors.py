@@ -45,10 +45,11 @@ class Refusal(ServiceError):
         """The headers of the response."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
-        if self.status == 413:
-            # Or the server would read what is left of the body to reach the next request.
-            return {"Connection": "close"}
-        return {"Retry-After": "1"} if self.code in ("busy", "not_ready", "draining", "too_many") else {}
+        headers = {"Retry-After": "1"} if self.code in ("busy", "not_ready", "draining", "too_many") else {}
+        if self.code in ("too_large", "idle", "draining", "not_ready", "too_many"):
+            # The body may not have been read: the server would read what is left of it to reach the next request.
+            headers["Connection"] = "close"
+        return headers
 
 
 MEANINGS: dict[str, tuple[int, CloseCode]] = {

@@ -20,6 +20,7 @@ from services.common.state import ServiceState, Status
 from services.common.websockets import WebSocketProtocol
 
 LISTEN_BACKLOG = 256
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLOSE_SECS = 4.0
 """Time for connections to close after the drain: they send their last messages, and a close frame."""
 
@@ -44,7 +45,7 @@ class Served:
 
 
 def serve(settings: ServiceSettings, build: Callable[[], Served]) -> None:
-    """Serve until SIGINT or SIGTERM, and drain.
+    """Serve until SIGINT or SIGTERM, and drain; a second signal ends the process at once.
 
     Args:
         settings: Where to listen, and the limits.
@@ -81,8 +82,8 @@ async def _serve(settings: ServiceSettings, served: Served, listener: socket.soc
     server = new_server(settings, served.app)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, _stop, stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     began_at = loop.time()
@@ -103,6 +104,15 @@ async def _serve(settings: ServiceSettings, served: Served, listener: socket.soc
         await served.close()
         logger.info("stopped")
         await logger.complete()
+
+
+def _stop(stop: asyncio.Event) -> None:
+    """The first signal. The next is left to the system: it ends the process also where the event loop is held up."""
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+    logger.info("stopping; a second signal ends it at once")
+    stop.set()
 
 
 async def drain(state: ServiceState, settings: ServiceSettings) -> None:

@@ -17,15 +17,22 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+def going_away() -> Refusal:
+    """The refusal of a service that stops."""
+    return Refusal("draining", "the service is stopping; go elsewhere")
+
+
 class ServiceState:
     """The status, the connections, and the work in hand. Belongs to one event loop."""
 
-    def __init__(self, *, max_connections: int):
+    def __init__(self, *, max_connections: int, max_requests: int):
         """
         Args:
             max_connections: WebSockets at once; one more is refused with `too_many`.
+            max_requests: Requests over HTTP at once that have a body; one more is refused with `too_many`.
         """
         self._max_connections = max_connections
+        self._max_requests = max_requests
         self.status = Status.LOADING
         self.connections = 0
         self.requests = 0
@@ -34,7 +41,7 @@ class ServiceState:
     def check_open(self) -> None:
         """Raises `Refusal` unless the service takes work."""
         if self.status is Status.DRAINING:
-            raise Refusal("draining", "the service is stopping; go elsewhere")
+            raise going_away()
         if self.status is not Status.OK:
             raise Refusal("not_ready", f"the service is not ready: {self.status}")
 
@@ -56,12 +63,14 @@ class ServiceState:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Count a request over HTTP.
+        """Count a request over HTTP, from before its body is read until it is answered.
 
         Raises:
-            Refusal: The service takes no work.
+            Refusal: There are as many as may be, or the service takes no work.
         """
         self.check_open()
+        if self.requests >= self._max_requests:
+            raise Refusal("too_many", f"{self.requests} requests are under way, the most that the service takes")
         self.requests += 1
         try:
             yield

@@ -1,8 +1,15 @@
 """HTTP, with an engine whose answers are known: health, metrics, models, files and everything wrong with them."""
 
 import asyncio
+import contextlib
 import io
+import json
+import struct
+import time
+import tracemalloc
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import av
@@ -12,6 +19,7 @@ import pytest
 import soundfile
 
 from engines.errors import EngineBusy, EngineClosed, EngineError, EngineFailed, EngineRefused
+from services.asr import audio_files
 from services.asr.audio_files import decode
 from services.common.errors import Refusal
 from services.common.state import Status
@@ -62,6 +70,7 @@ async def test_health_says_what_the_service_is_doing_also_while_the_model_works(
         gpu = body.pop("gpu")
         assert answer.status_code == 200 and body == {
             "status": "ok",
+            "problem": None,
             "model": "tiny.en",
             "engine": "fake",
             "active_connections": 1,
@@ -80,6 +89,21 @@ async def test_a_service_that_takes_no_work_says_so(status: Status):
         assert (answer.status_code, answer.json()["status"]) == (503, status.value)
         refused = await post(running)
         assert refused.status_code == 503 and refused.headers["retry-after"]
+
+
+async def test_a_model_that_fails_every_time_is_not_healthy_until_it_has_recovered():
+    async with running_service() as running:
+        running.engine.problem = "the GPU has fallen off the bus"
+        answer = await get(running, "/health")
+        body = answer.json()
+        assert (answer.status_code, body["status"]) == (503, "failed") and "fallen off" in body["problem"]
+        assert (await post(running)).status_code == 200, "or it could never show that it has recovered"
+        running.service.state.status = Status.DRAINING
+        assert (await get(running, "/health")).json()["status"] == "draining"
+        running.service.state.status, running.engine.problem = Status.OK, None
+        answer = await get(running, "/health")
+        body = answer.json()
+        assert (answer.status_code, body["status"], body["problem"]) == (200, "ok", None)
 
 
 async def test_metrics_count_what_happened():
@@ -253,6 +277,86 @@ async def test_a_client_that_hangs_up_takes_its_work_with_it():
         await until(lambda: running.engine.cancelled == 1 and running.service.state.requests == 0)
 
 
+@asynccontextmanager
+async def half_an_upload(running: RunningService) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A raw upload whose body has come in part."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    headers = "Host: localhost\r\nContent-Length: 100000\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
+    part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'
+    before = running.service.state.requests
+    try:
+        writer.write(f"POST {PATH} HTTP/1.1\r\n{headers}{part}".encode())
+        await until(lambda: running.service.state.requests == before + 1)
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def rest_of(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]]:
+    """An answer up to the end of its connection: its head, in small letters, and its error."""
+    async with asyncio.timeout(5):
+        head, _, body = (await reader.read(-1)).decode().partition("\r\n\r\n")
+    return head.lower(), json.loads(body)["error"]
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for():
+    async with running_service(idle_secs=0.3) as running, half_an_upload(running) as (reader, _):
+        head, error = await rest_of(reader)
+        assert head.startswith("http/1.1 408") and error["code"] == "idle"
+        assert "every 0.3 s" in error["message"] and set(error) == {"message", "type", "param", "code"}
+        assert running.service.state.requests == 0
+        assert running.metric("voice_asr_refused_total", code="idle") == 1
+
+
+async def test_a_body_that_comes_in_drops_is_not_waited_for():
+    async with running_service(idle_secs=0.5) as running, half_an_upload(running) as (reader, writer):
+        began_at = time.monotonic()
+        answering = asyncio.create_task(rest_of(reader))
+        while not answering.done() and time.monotonic() - began_at < 4:
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"x")
+                await writer.drain()
+            await asyncio.sleep(0.1)
+        assert time.monotonic() - began_at < 3
+        assert (await answering)[0].startswith("http/1.1 408")
+
+
+async def test_a_slow_body_that_keeps_coming_is_read_to_its_end():
+    async with running_service(idle_secs=1) as running:
+
+        async def slowly(content: bytes) -> AsyncIterator[bytes]:
+            for at in range(0, len(content), 4000):
+                yield content[at : at + 4000]
+                await asyncio.sleep(0.15)
+
+        async with httpx.AsyncClient(base_url=running.url, trust_env=False) as client:
+            request = client.build_request("POST", PATH, files={"file": ("a.wav", wav())})
+            content = await request.aread()
+            answer = await client.post(
+                PATH, content=slowly(content), headers={"Content-Type": request.headers["Content-Type"]}
+            )
+        assert answer.status_code == 200
+
+
+async def test_one_upload_too_many_is_refused_and_a_free_place_is_taken():
+    async with running_service(max_uploads=2) as running:
+        async with half_an_upload(running), half_an_upload(running):
+            refused = await post(running)
+            assert refused.status_code == 503 and error_of(refused)["code"] == "too_many"
+            assert refused.headers["retry-after"] and refused.headers["connection"] == "close"
+        await until(lambda: running.service.state.requests == 0)
+        assert (await post(running)).status_code == 200
+
+
+async def test_a_drain_does_not_wait_for_half_a_body():
+    async with running_service(drain_secs=30) as running, half_an_upload(running) as (reader, _):
+        began_at = time.monotonic()
+        await running.drain()
+        assert time.monotonic() - began_at < 2
+        head, error = await rest_of(reader)
+        assert head.startswith("http/1.1 503") and "retry-after" in head and error["code"] == "draining"
+
+
 async def test_a_drain_lets_an_upload_end():
     async with running_service(drain_secs=5) as running:
         running.engine.go.clear()
@@ -271,6 +375,91 @@ def test_any_rate_and_number_of_channels_becomes_16_khz_mono(rate: int, channels
     pcm = np.frombuffer(decode(io.BytesIO(wav(1.0, rate, channels)), max_secs=10), dtype="<i2")
     assert abs(len(pcm) - 16_000) <= 16
     assert 900 < np.max(np.abs(pcm[4000:12_000])) < 1100
+
+
+def in_container(name: str, codec: str, rate: int, secs: float = 1.0, **frame: Any) -> bytes:
+    """A tone in a container that FFmpeg writes; `frame_samples` of each frame."""
+    written = io.BytesIO()
+    samples, _ = soundfile.read(io.BytesIO(wav(secs, rate)), dtype="int16")
+    with av.open(written, "w", format=name) as file:
+        stream: Any = file.add_stream(codec, rate=rate, layout="mono")
+        most = frame.get("frame_samples", len(samples))
+        for at in range(0, len(samples), most):
+            piece = av.AudioFrame.from_ndarray(samples[at : at + most].reshape(1, -1), format="s16", layout="mono")
+            piece.sample_rate, piece.pts = rate, at
+            file.mux(stream.encode(piece))
+        file.mux(stream.encode(None))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("rate", [1, 3_999, 192_001, 2_000_000_000])
+@pytest.mark.parametrize("make", [lambda rate: wav_of_rate(rate), lambda rate: matroska_of_rate(rate)])
+def test_a_sample_rate_that_no_file_has_is_refused_before_anything_is_resampled(make: Any, rate: int):
+    content = make(rate)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal, match=f"sample rate is {rate} Hz; expected 4000 to 192000 Hz") as caught:
+            decode(io.BytesIO(content), max_secs=1e9)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "bad_audio", "file")
+
+
+def wav_of_rate(rate: int) -> bytes:
+    """100,000 samples whose header claims a rate."""
+    content = bytearray(wav(100_000 / 16_000))
+    content[24:28] = rate.to_bytes(4, "little")
+    return bytes(content)
+
+
+def matroska_of_rate(rate: int) -> bytes:
+    """The same in a container that libsndfile does not know."""
+    content = in_container("matroska", "pcm_s16le", 16_000, 2.0)
+    # SamplingFrequency, a float of 8 bytes.
+    at = content.index(b"\xb5\x88") + 2
+    return content[:at] + struct.pack(">d", rate) + content[at + 8 :]
+
+
+@pytest.mark.parametrize("name", ["wav", "mov"])
+def test_a_header_that_says_too_much_is_enough(monkeypatch: pytest.MonkeyPatch, name: str):
+    content = wav(3.0, 8_000) if name == "wav" else in_container("mov", "pcm_s16le", 8_000, 3.0, frame_samples=800)
+
+    def read(*_: Any) -> Any:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    monkeypatch.setattr(av.AudioResampler, "resample", read) if name == "wav" else None
+    monkeypatch.setattr(audio_files, "_pieces", read)
+    with pytest.raises(Refusal, match="at most 2 s"):
+        decode(io.BytesIO(content), max_secs=2)
+
+
+def test_a_header_that_does_not_know_the_length_does_no_harm():
+    streamed = bytearray(wav(1.0))
+    streamed[4:8] = streamed[40:44] = b"\xff" * 4
+    assert len(decode(io.BytesIO(bytes(streamed)), max_secs=1.5)) == 32_000
+    written = io.BytesIO()
+    soundfile.write(written, np.zeros(16_000, dtype=np.int16), 16_000, format="FLAC")
+    flac = bytearray(written.getvalue())
+    flac[21] &= 0xF0
+    flac[22:26] = bytes(4)
+    assert len(decode(io.BytesIO(bytes(flac)), max_secs=1.5)) == 32_000
+
+
+@pytest.mark.parametrize("format", ["s16", "s16p"])
+@pytest.mark.parametrize("rate", [4_000, 48_000])
+def test_a_giant_frame_is_resampled_in_pieces(rate: int, format: str):
+    count, planes = rate * 30, 2 if format == "s16p" else 1
+    samples = np.arange(2 * count, dtype=np.int16).reshape(planes, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format=format, layout="stereo")
+    frame.sample_rate = rate
+    pieces = list(audio_files._pieces(frame))
+    assert all(piece.samples * 16_000 / rate <= audio_files.BLOCK_SAMPLES for piece in pieces) and len(pieces) > 1
+    assert np.array_equal(np.concatenate([piece.to_ndarray() for piece in pieces], axis=1), samples)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
+    resampled = [part.samples for piece in (*pieces, None) for part in resampler.resample(piece)]
+    assert abs(sum(resampled) - 30 * 16_000) <= 16
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,33 @@ async def test_at_sigterm_it_answers_what_runs_and_ends_with_0():
         assert await asyncio.to_thread(running.end) == 0
 
 
+async def test_at_sigterm_half_an_upload_is_not_waited_for():
+    with service_process(free_port(), drain_secs="20") as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n")
+        writer.write(b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")
+        await asyncio.sleep(0.3)
+        began_at = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert (await reader.read(-1)).startswith(b"HTTP/1.1 503")
+        assert await asyncio.to_thread(running.end) == 0 and time.monotonic() - began_at < 5
+        writer.close()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_ends_it_at_once(second: signal.Signals):
+    with service_process(free_port(), drain_secs="60") as running:
+        async with connect(running.socket_url, proxy=None, compression=None) as websocket:
+            await say(websocket, "start", version=1, sample_rate=16_000)
+            await say(websocket, "utterance", id="never ended")
+            running.process.send_signal(signal.SIGTERM)
+            while json.loads(await websocket.recv())["type"] != "draining":
+                pass
+            began_at = time.monotonic()
+            running.process.send_signal(second)
+            assert await asyncio.to_thread(running.end) == -second and time.monotonic() - began_at < 2
+
+
 @pytest.mark.parametrize(
     ("flags", "settings", "words"),
     [
