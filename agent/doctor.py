@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -151,11 +152,14 @@ def _port(settings: Settings) -> Finding:
 
 def _speech_service(url: str) -> Finding:
     """Whether a speech-to-text service answers, and with which model."""
-    what, health = f"speech to text at {url}", f"http{url.removeprefix('ws').rstrip('/')}/health"
+    what = f"speech to text at {url}"
     try:
+        # The path is that of the WebSocket; the service's health is not below it.
+        parts = urlsplit(url)
+        health = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}/health"
         found = httpx.get(health, timeout=PROBE_SECS).json()
         status, model = found["status"], found["model"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         return Finding(
             what,
             "bad",

@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engines.errors import (
@@ -16,18 +17,37 @@ from engines.errors import (
     EngineUnreachable,
 )
 from engines.protocol import DEFAULT_OPTIONS, Transcript, TranscriptionOptions
-from engines.remote_link import SAMPLE_RATE, Backoff, Link, Request, Sleep
+from engines.remote_link import (
+    DOUBT_SECS,
+    MOST_DOUBT_SECS,
+    SAMPLE_RATE,
+    Backoff,
+    Clock,
+    Link,
+    Request,
+    Sent,
+    Sleep,
+    Trust,
+)
 from engines.wire import error_of, transcript_from_json
 
 MAX_SENDS = 4
 """An utterance that a service was lost with so often may be what kills it."""
+
+MAX_FAILURES = 2
+"""An utterance at which so many services failed is at fault itself."""
+
+HEDGE_SECS = 1.5
+HEDGE_SHARE = 0.25
+"""A final without an answer for so long, or for this share of the longest wait, is sent to another service as well."""
 
 
 class RemoteSpeechToText:
     """Sends each utterance to the service that has the least to do. Implements `engines.protocol.SpeechToText`.
 
     A service that is lost is connected again in the background. What it had not answered goes to another, or waits for
-    its return: finals do; a partial would come too late, and ends with `EngineOvertaken`.
+    its return: finals do; a partial would come too late, and ends with `EngineOvertaken`. A final that a service fails
+    at, or keeps for too long, is sent to another too; a service that goes on so goes last for some seconds.
     """
 
     sample_rate = SAMPLE_RATE
@@ -42,6 +62,7 @@ class RemoteSpeechToText:
         max_in_flight: int = 48,
         sleep: Sleep = asyncio.sleep,
         rng: Callable[[], float] = random.random,
+        clock: Clock = time.monotonic,
     ):
         """Connects when it is first used, or in `warm_up`.
 
@@ -52,8 +73,9 @@ class RemoteSpeechToText:
             ready_secs: Longest wait of `warm_up` for the first service.
             max_in_flight: Utterances without an answer for each service; beyond that `EngineBusy`. It stays below the
                 service's own `max_in_flight`.
-            sleep: Waits so many seconds between attempts to connect.
-            rng: A number from 0 to 1, for the length of those waits.
+            sleep: Waits so many seconds between attempts to connect, and before a final is sent to a second service.
+            rng: A number from 0 to 1, for the length of the waits between attempts and of the time a service goes last.
+            clock: The time in seconds, for how long a service goes last.
 
         Raises:
             EngineRefused: There is no address, or one is not an address.
@@ -61,8 +83,21 @@ class RemoteSpeechToText:
         if not addresses:
             raise EngineRefused("no address of a speech-to-text service; expected e.g. ws://127.0.0.1:8001")
         self.name = f"speech to text at {', '.join(addresses)}"
-        self._links = [Link(address, self, token=token, backoff=Backoff(rng=rng), sleep=sleep) for address in addresses]
+        self._links = [
+            Link(
+                address,
+                self,
+                token=token,
+                backoff=Backoff(rng=rng),
+                trust=Trust(backoff=Backoff(first_secs=DOUBT_SECS, most_secs=MOST_DOUBT_SECS, rng=rng), clock=clock),
+                sleep=sleep,
+            )
+            for address in addresses
+        ]
+        self._sleep = sleep
         self._timeout_secs = timeout_secs
+        # Half of a short wait is left to the second service.
+        self._hedge_secs = min(max(HEDGE_SECS, timeout_secs * HEDGE_SHARE), timeout_secs / 2)
         self._ready_secs = ready_secs
         self._max_in_flight = max_in_flight * len(self._links)
         self._requests: dict[str, Request] = {}
@@ -75,12 +110,12 @@ class RemoteSpeechToText:
     @property
     def has_room(self) -> bool:
         """See `engines.protocol.SpeechToText.has_room`: as far as the services have told."""
-        return len(self._requests) < self._max_in_flight and any(link.has_room for link in self._links)
+        return len(self._requests) < self._max_in_flight and any(link.has_room for link in _first(self._links))
 
     @property
     def problem(self) -> str | None:
         """See `engines.protocol.SpeechToText.problem`."""
-        return None if any(link.healthy for link in self._links) else self._problems()
+        return None if any(link.works for link in self._links) else self._problems()
 
     async def warm_up(self) -> None:
         """Connect, and wait until one service is ready.
@@ -110,13 +145,21 @@ class RemoteSpeechToText:
         self._start()
         request = Request(f"u{next(self._ids)}", pcm, options, asyncio.get_running_loop().create_future())
         self._requests[request.id] = request
+        hedge = None
+        if len(self._links) > 1 and not options.partial:
+            hedge = asyncio.create_task(self._hedge(request))
         try:
             self._dispatch(request)
             async with asyncio.timeout(self._timeout_secs):
                 return await request.future
         except TimeoutError:
+            # One that was asked only now, on its return, had no time.
+            asked = {link: sent for link, sent in request.links.items() if self._had_time(link, sent)}
+            self._left_unanswered(request, asked)
             raise EngineUnreachable(f"no answer in {self._timeout_secs:g} s: {self._problems()}") from None
         finally:
+            if hedge is not None:
+                hedge.cancel()
             self._forget(request)
 
     async def close(self) -> None:
@@ -136,22 +179,53 @@ class RemoteSpeechToText:
 
     def _dispatch(self, request: Request) -> None:
         link = self._choose(request)
+        if link is None and not request.options.partial:
+            # One that had no room may have some by now; to wait for a service to return takes longer.
+            request.tried.clear()
+            link = self._choose(request)
         if link is not None:
             link.send(request)
         elif request.options.partial:
             self._fail(request, EngineOvertaken(f"{self.name}: no service is ready for a partial"))
         else:
-            request.tried.clear()
             self._parked.append(request)
 
     def _choose(self, request: Request) -> Link | None:
-        healthy = [link for link in self._links if link.healthy and link not in request.tried]
+        links = _first([link for link in self._links if link not in request.tried and link not in request.links])
         stream = request.options.stream
-        for link in healthy:
+        for link in links:
             # Where its stream is, a request overtakes the partials of the stream, or joins them.
             if stream is not None and any(other.options.stream == stream for other in link.in_flight.values()):
                 return link
-        return min(healthy, key=lambda link: len(link.in_flight), default=None)
+        return min(links, key=lambda link: len(link.in_flight), default=None)
+
+    async def _hedge(self, request: Request) -> None:
+        """Send a request to a second service when the first keeps it for too long: the first answer is taken."""
+        while True:
+            sends = request.sends
+            await self._sleep(self._hedge_secs)
+            if request.sends != sends or len(request.links) != 1:
+                continue  # It was sent only now, or waits for a service to return, or two have it.
+            ((link, sent),) = request.links.items()
+            other = self._choose(request)
+            # Services that are only slow, because there is much to do, would have twice as much to do.
+            if other is not None and (link.trust.silent_since(sent) or other.has_room):
+                other.send(request)
+
+    def _had_time(self, link: Link, sent: Sent) -> bool:
+        return link.trust.secs_since(sent) >= self._hedge_secs
+
+    def _left_unanswered(self, request: Request, asked: Mapping[Link, Sent]) -> None:
+        """These should have answered a request by now."""
+        if request.options.partial:
+            return  # It yields to others: that it waits says nothing.
+        for link, sent in asked.items():
+            if not link.trust.left_unanswered(sent):
+                continue
+            problem = link.trust.problem
+            if problem and any(other.works for other in self._links):
+                # The rest of what it has is answered sooner by those that work.
+                link.hang_up(problem)
 
     # What the links tell; see `engines.remote_link.Desk`.
 
@@ -164,40 +238,59 @@ class RemoteSpeechToText:
 
     def answered(self, link: Link, request: Request, message: dict[str, Any]) -> None:
         """A service has answered."""
-        request.link = None
-        if request.future.done():
-            return
+        asked_before = dict(itertools.takewhile(lambda asked: asked[0] is not link, request.links.items()))
+        sent = request.links.pop(link)
         if message["type"] == "final":
             try:
-                request.future.set_result(transcript_from_json(message))
+                transcript = transcript_from_json(message)
             except EngineError as error:
-                self._fail(request, error)
+                self._elsewhere(link, sent, request, error)
+                return
+            link.trust.worked()
+            if not request.future.done():
+                request.future.set_result(transcript)
+                # Where one was asked before, it would have kept the caller waiting.
+                self._left_unanswered(request, asked_before)
             return
         code = message.get("code", "failed")
         error = error_of(code, f"{link.address}: {message.get('message', 'no reason given')}")
-        if isinstance(error, EngineClosed) and code != "draining":
+        if code == "draining":
+            link.rest("is stopping")
+        elif isinstance(error, EngineClosed):
             link.hang_up(str(error))
-        self._elsewhere(link, request, error)
+        self._elsewhere(link, sent, request, error)
 
     def lost(self, link: Link, requests: list[Request]) -> None:
         """A service has gone with these."""
         for request in requests:
-            request.link = None
-            if request.future.done():
+            request.links.pop(link, None)
+            request.losses += 1
+            # Meanwhile those that had no room for it may have some.
+            request.tried.clear()
+            if request.future.done() or request.links:
                 continue
             if request.options.partial:
                 self._fail(request, EngineOvertaken(f"{link.address} was lost while it had a partial"))
-            elif request.sends >= MAX_SENDS:
-                problem = f"services were lost {request.sends} times while they had this utterance: {link.problem}"
+            elif request.losses >= MAX_SENDS:
+                problem = f"services were lost {request.losses} times while they had this utterance: {link.problem}"
                 self._fail(request, EngineFailed(f"{self.name}: {problem}"))
             else:
                 self._dispatch(request)
 
-    def _elsewhere(self, link: Link, request: Request, error: EngineError) -> None:
-        """A request that a service has no room or no life for goes to another; other errors are the caller's."""
+    def _elsewhere(self, link: Link, sent: Sent, request: Request, error: EngineError) -> None:
+        """What one has no room or no life for, or failed at, goes to another; other errors are the caller's."""
         request.tried.add(link)
+        if isinstance(error, EngineFailed):
+            request.failures += 1
+            link.trust.failed(sent, str(error).removeprefix(f"{link.address}: "))
+        if request.future.done() or request.links:
+            return  # Another has it too, and may do better.
+        final = not request.options.partial
         if isinstance(error, EngineClosed):
-            again = not request.options.partial and request.sends < MAX_SENDS
+            request.losses += 1
+            again = final and request.losses < MAX_SENDS
+        elif isinstance(error, EngineFailed):
+            again = final and request.failures < MAX_FAILURES and self._choose(request) is not None
         else:
             again = isinstance(error, EngineBusy) and self._choose(request) is not None
         if again:
@@ -213,10 +306,20 @@ class RemoteSpeechToText:
         self._requests.pop(request.id, None)
         if request in self._parked:
             self._parked.remove(request)
-        if request.link is not None:
-            request.link.cancel(request)
+        for link in request.links:
+            link.cancel(request)
         if request.future.done() and not request.future.cancelled():
             request.future.exception()  # Looked at, also where the caller has gone in the meantime.
 
     def _problems(self) -> str:
-        return "; ".join(f"{link.address} {'is slow' if link.healthy else link.problem}" for link in self._links)
+        return "; ".join(f"{link.address} {_problem(link)}" for link in self._links)
+
+
+def _first(links: Sequence[Link]) -> Sequence[Link]:
+    """The healthy ones that go first: those that are doubted are kept for when there is no other."""
+    healthy = [link for link in links if link.healthy]
+    return [link for link in healthy if not link.trust.doubted] or healthy
+
+
+def _problem(link: Link) -> str:
+    return link.trust.problem or ("is slow" if link.healthy else link.problem)

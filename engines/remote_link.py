@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,14 +22,23 @@ CHUNK_BYTES = 65_536
 """Audio in one message: small enough for every service, large enough to be few."""
 
 PATH = "/v1/stream/asr"
-PING_SECS = 5.0
-PONG_SECS = 10.0
+PING_SECS = 2.0
+PONG_SECS = 4.0
 """How often a service is asked whether it is there, and how long it may think about it."""
 
 CLOSE_SECS = 1.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
+MAX_SILENT = 2
+MAX_FAILED = 3
+"""After so many in a row that it left unanswered, or failed at, a service is no longer taken for one that works."""
+
+DOUBT_SECS = 5.0
+MOST_DOUBT_SECS = 30.0
+"""How long a service goes last, at first and at most. Then one utterance tries it: nothing else tells that it works."""
+
 Sleep = Callable[[float], Awaitable[object]]
+Clock = Callable[[], float]
 
 
 class Backoff:
@@ -57,6 +67,94 @@ class Backoff:
         self._tries = 0
 
 
+class Record(NamedTuple):
+    """What a service has done: the transcripts that came from it, and its faults since the last of them."""
+
+    transcripts: int = 0
+    faults: int = 0
+
+
+class Sent(NamedTuple):
+    """A request at a service: what the service had done before it came, and when that was, in seconds."""
+
+    record: Record
+    at: float
+
+
+class Trust:
+    """Whether a service works, as far as its answers tell: with a hung driver it still answers pings.
+
+    A fault is counted only if the record is what it was when the request was sent. So the requests that one stall or
+    one bad batch took with it are one fault, and a service that goes on answering others is slow, not at fault.
+    """
+
+    def __init__(self, *, backoff: Backoff, clock: Clock = time.monotonic):
+        """
+        Args:
+            backoff: How long it is doubted, each time.
+            clock: The time in seconds.
+        """
+        self.record = Record()
+        self._backoff = backoff
+        self._clock = clock
+        self._doubted_until: float | None = None
+        self._problem: str | None = None
+
+    @property
+    def doubted(self) -> bool:
+        """Whether others go first."""
+        return self._doubted_until is not None and self._clock() < self._doubted_until
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not taken for one that works, for people; None where it is."""
+        return self._problem if self.doubted else None
+
+    def worked(self) -> None:
+        """A transcript came."""
+        self.record = Record(self.record.transcripts + 1)
+        self.restore()
+
+    def restore(self) -> None:
+        """Whatever was wrong may be over."""
+        self.record = Record(self.record.transcripts)
+        self._backoff.reset()
+        self._doubted_until = self._problem = None
+
+    def sent(self) -> Sent:
+        """A request goes there."""
+        return Sent(self.record, self._clock())
+
+    def secs_since(self, sent: Sent) -> float:
+        """How long a request has been there, in seconds."""
+        return self._clock() - sent.at
+
+    def silent_since(self, sent: Sent) -> bool:
+        """Whether no transcript came since a request went there."""
+        return self.record.transcripts == sent.record.transcripts
+
+    def left_unanswered(self, sent: Sent) -> bool:
+        """A request was not answered when it should have been; returns whether this is a fault."""
+        if self.record != sent.record:
+            return False
+        faults = self._add_fault()
+        self._doubt(f"left {faults} utterances in a row without an answer" if faults >= MAX_SILENT else None)
+        return True
+
+    def failed(self, sent: Sent, reason: str) -> None:
+        """A request failed there."""
+        if self.record == sent.record and (faults := self._add_fault()) >= MAX_FAILED:
+            self._doubt(f"failed at {faults} utterances in a row: {reason}")
+
+    def _add_fault(self) -> int:
+        self.record = Record(self.record.transcripts, self.record.faults + 1)
+        return self.record.faults
+
+    def _doubt(self, problem: str | None) -> None:
+        self._doubted_until = self._clock() + self._backoff.next()
+        self._problem = problem
+
+
 @dataclass(eq=False)
 class Request:
     """One utterance that has not been answered; it is kept until it is, so that it can be sent again."""
@@ -65,10 +163,16 @@ class Request:
     pcm: bytes
     options: TranscriptionOptions
     future: "asyncio.Future[Transcript]"
-    link: "Link | None" = None
+    links: "dict[Link, Sent]" = field(default_factory=dict)
+    """Where it is now, the service that was asked first being the first."""
+
     sends: int = 0
+    losses: int = 0
+    """How often a service was lost that had it."""
+
+    failures: int = 0
     tried: "set[Link]" = field(default_factory=set)
-    """Links whose service had no room for it."""
+    """Links whose service had no room for it, or failed at it."""
 
 
 class Desk(Protocol):
@@ -97,6 +201,7 @@ class Link:
         *,
         token: str | None,
         backoff: Backoff,
+        trust: Trust,
         sleep: Sleep = asyncio.sleep,
         open_secs: float = 5.0,
     ):
@@ -106,6 +211,7 @@ class Link:
             desk: Told what happens.
             token: The service's access token.
             backoff: Waits between attempts to connect.
+            trust: Kept across connections.
             sleep: Waits so many seconds.
             open_secs: Longest wait for a connection, and for the service's first message.
 
@@ -120,6 +226,9 @@ class Link:
         self.problem = "not connected yet"
         """Why it is not healthy, for people."""
 
+        self.trust = trust
+        """Whether what it takes is also answered."""
+
         self.in_flight: dict[str, Request] = {}
         self._room = True
         self._desk = desk
@@ -128,6 +237,7 @@ class Link:
         self._sleep = sleep
         self._open_secs = open_secs
         self._socket: ClientConnection | None = None
+        self._hung_up = False
         self._outgoing: asyncio.Queue[Request | str] = asyncio.Queue()
 
     @property
@@ -135,9 +245,14 @@ class Link:
         """Whether, as far as is known, nothing waits there."""
         return self.healthy and (self._room or not self.in_flight)
 
+    @property
+    def works(self) -> bool:
+        """Whether it takes requests and, as far as is known, answers them."""
+        return self.healthy and self.trust.problem is None
+
     def send(self, request: Request) -> None:
         """Have a request sent."""
-        request.link = self
+        request.links[self] = self.trust.sent()
         request.sends += 1
         self.in_flight[request.id] = request
         self._outgoing.put_nowait(request)
@@ -149,14 +264,20 @@ class Link:
 
     def hang_up(self, problem: str) -> None:
         """Give the connection up and make a new one: the service answers, but does no work."""
-        self.healthy = False
-        self.problem = problem
+        self.rest(problem)
+        self._hung_up = True
         if self._socket is not None:
             self._socket.transport.abort()
+
+    def rest(self, problem: str) -> None:
+        """Take no more requests on this connection; what is under way may still be answered."""
+        self.healthy = False
+        self.problem = problem
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         while True:
+            self._hung_up = False
             try:
                 await self._converse()
             except ConnectionClosed as closed:
@@ -166,6 +287,9 @@ class Link:
                 self.problem = str(error) or type(error).__name__
             finally:
                 self._lose()
+            if not self._hung_up:
+                # It went by itself, so what comes back may well be another process, without the fault of the old one.
+                self.trust.restore()
             await self._sleep(self._backoff.next())
 
     async def _converse(self) -> None:
@@ -231,10 +355,13 @@ class Link:
         if kind == "ready":
             self.healthy = True
         elif kind == "draining":
-            self.healthy = False
-            self.problem = "is stopping"
-        elif kind in ("final", "error") and (request := self.in_flight.pop(str(request_id), None)):
-            self._desk.answered(self, request, message)
+            self.rest("is stopping")
+        elif kind in ("final", "error"):
+            if request := self.in_flight.pop(str(request_id), None):
+                self._desk.answered(self, request, message)
+            elif kind == "final":
+                # Nobody waits for it any more, but it shows that the service works.
+                self.trust.worked()
 
     def _lose(self) -> None:
         self.healthy = False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 import agent.doctor as doctor
@@ -99,6 +100,36 @@ async def test_a_model_that_ollama_does_not_have_is_found(settings_file: Path, e
 
 def test_a_gguf_that_is_gone_is_found(settings_file: Path):
     assert findings(settings_file, "BRAIN__GGUF=/no/such.gguf")["brain"].verdict == "bad"
+
+
+@pytest.mark.parametrize(
+    ("url", "health"),
+    [
+        ("ws://127.0.0.1:8001", "http://127.0.0.1:8001/health"),
+        ("ws://127.0.0.1:8001/v1/stream/asr", "http://127.0.0.1:8001/health"),
+        ("wss://asr.example.org/ears?x=1", "https://asr.example.org/health"),
+        ("ws://[::1]:8001/", "http://[::1]:8001/health"),
+    ],
+)
+def test_a_speech_service_is_asked_at_its_host_whatever_the_path_of_its_websocket(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, url: str, health: str
+):
+    asked: list[str] = []
+
+    def get(url: str, timeout: float) -> httpx.Response:
+        assert timeout > 0
+        asked.append(url)
+        return httpx.Response(200, json={"status": "ok", "model": "tiny.en"})
+
+    monkeypatch.setattr(doctor.httpx, "get", get)
+    finding = findings(settings_file, f'STT__URLS=["{url}"]')[f"speech to text at {url}"]
+    assert finding.verdict == "ok" and "tiny.en" in finding.found
+    assert asked == [health]
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:9/ears", "ws://127.0.0.1:99999", "ws://[x"])
+def test_a_speech_service_that_is_not_there_is_found(settings_file: Path, url: str):
+    assert findings(settings_file, f'STT__URLS=["{url}"]')[f"speech to text at {url}"].verdict == "bad"
 
 
 def some(*verdicts: doctor.Verdict) -> Iterator[Finding]:
