@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import SecretStr
 
 from agent.brain import PROBE_SECS, describe, gguf_path
 from configs.loading import SettingsError, load_settings
@@ -62,7 +63,7 @@ def examine(profile: str, env_file: Path) -> Iterator[Finding]:
     if settings is not None:
         yield _port(settings)
         for url in settings.stt.urls:
-            yield _speech_service(url)
+            yield _speech_service(url, settings.stt.token)
         yield asyncio.run(_brain(settings.brain))
 
 
@@ -150,24 +151,28 @@ def _port(settings: Settings) -> Finding:
     return Finding(what, "ok", f"free on {host}")
 
 
-def _speech_service(url: str) -> Finding:
+def _speech_service(url: str, token: SecretStr | None) -> Finding:
     """Whether a speech-to-text service answers, and with which model."""
     what = f"speech to text at {url}"
     try:
         # The path is that of the WebSocket; the service's health is not below it.
         parts = urlsplit(url)
-        health = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}/health"
-        found = httpx.get(health, timeout=PROBE_SECS).json()
+        base = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+        found = httpx.get(f"{base}/health", timeout=PROBE_SECS).json()
         status, model = found["status"], found["model"]
+        shown = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        is_welcome = httpx.get(f"{base}/v1/models", headers=shown, timeout=PROBE_SECS).status_code != 401
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         return Finding(
             what,
             "bad",
             f"does not answer: {describe(error)}",
-            "start it with `python services/asr/server.py --profile gpu`, or correct VOICE_AGENT_STT__URLS",
+            "start it there (`python services/asr/server.py`), or correct VOICE_AGENT_STT__URLS",
         )
     if status != "ok":
         return Finding(what, "bad", f"says that it is {status}", "wait until it is ready, or look at its log")
+    if not is_welcome:
+        return Finding(what, "bad", "wants an access token", "set VOICE_AGENT_STT__TOKEN to the service's own")
     return Finding(what, "ok", f"{model} is ready")
 
 

@@ -15,6 +15,8 @@ from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
 
 T = TypeVar("T")
+START_SECS = 60.0
+"""Longest wait for a service that may be loading its model."""
 
 
 @dataclass
@@ -52,6 +54,8 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
         return loaded
 
     turn = await step("turn detection: Silero VAD and Smart Turn v3", lambda: TurnModels.load(settings.turn))
+    if settings.stt.urls:
+        progress(f"waiting for speech to text at {_where(settings)} …")
     stt = await step(f"speech to text: {_where(settings)}", lambda: _load_stt(settings))
     tts = await step(f"voice: {settings.tts.engine} {settings.tts.voice}", lambda: _load_tts(settings))
     began_at = loop.time()
@@ -71,7 +75,10 @@ def _load_stt(settings: Settings) -> SpeechToText:
         from engines.remote import RemoteSpeechToText
 
         return RemoteSpeechToText(
-            stt.urls, token=stt.token.get_secret_value() if stt.token else None, timeout_secs=stt.timeout_secs
+            stt.urls,
+            token=stt.token.get_secret_value() if stt.token else None,
+            timeout_secs=stt.timeout_secs,
+            ready_secs=START_SECS,
         )
     from engines.whisper import WhisperEngine
 

@@ -14,6 +14,7 @@ from agent.engines import Engines
 from agent.llm import BrainLLMService
 from processors.stt import EngineSTTService
 from processors.tts import EngineTTSService
+from processors.turn import RecoveryWhenHeard
 
 USER_TURN_STOP_SECS = 5.0
 
@@ -48,6 +49,7 @@ def build_call(
             vad_analyzer=vad,
             user_turn_strategies=engines.turn.turn_strategies(),
             user_turn_stop_timeout=USER_TURN_STOP_SECS,
+            empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind),
         ),
     )
     pipeline = Pipeline(

@@ -6,7 +6,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError
 from pipecat.frames.frames import ErrorFrame
 
 from agent.llm import BrainLLMService, BrainTimeout
-from engines.errors import EngineBusy
+from engines.errors import EngineBusy, EngineError
 from processors.stt import EngineSTTService
 from processors.tts import EngineTTSService
 
@@ -49,7 +49,7 @@ def cause_of(frame: ErrorFrame) -> str:
     if isinstance(error, APIConnectionError):
         cause = error.__cause__
         return f"{type(error).__name__}: {cause or error}"
-    return str(error) if isinstance(error, BrainTimeout) else frame.error
+    return str(error) if isinstance(error, (BrainTimeout, EngineError)) else frame.error
 
 
 def _brain_sentence(error: BaseException | None) -> str:

@@ -109,7 +109,7 @@ class SttSettings(Section):
         description='addresses of ASR services, e.g. ["ws://127.0.0.1:8001"]; empty runs the model in this process',
     )
     token: SecretStr | None = Field(default=None, description="access token of those services, where they want one")
-    timeout_secs: float = Field(default=8, gt=0, le=60, description="longest wait for an answer of those services")
+    timeout_secs: float = Field(default=4, gt=0, le=60, description="longest wait for an answer of those services")
     model: str = Field(
         default="tiny.en",
         min_length=1,

@@ -127,6 +127,8 @@ class EngineSTTService(SegmentedSTTService):
         self._early_secs = early_secs
         self._early: _Early | None = None
         self._handed: deque[_Handed] = deque()
+        self._transcribing = False
+        self._failed = False
         self._dip: asyncio.TimerHandle | None = None
         self._partial_bytes = int(partial_secs * engine.sample_rate) * SAMPLE_WIDTH if partial_secs else None
         self._min_partial_bytes = int(MIN_PARTIAL_SECS * engine.sample_rate) * SAMPLE_WIDTH
@@ -136,6 +138,11 @@ class EngineSTTService(SegmentedSTTService):
         self._call_stream = uuid4().hex
         self._segments = count(1)
         self._stream = self._next_stream()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether speech is still being transcribed, or the last of it could not be."""
+        return bool(self._handed) or self._transcribing or self._failed
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -159,12 +166,16 @@ class EngineSTTService(SegmentedSTTService):
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Transcribe one segment of PCM16 mono audio."""
         await self.start_processing_metrics()
+        self._transcribing = self._failed = True
         try:
             transcript = await self._final(audio)
+            self._failed = False
         except EngineError as error:
-            yield ErrorFrame(error=str(error), exception=error)
+            # The text goes to the caller's side, too: addresses and causes are for the log, with the exception.
+            yield ErrorFrame(error="The speech could not be transcribed.", exception=error)
             return
         finally:
+            self._transcribing = False
             await self.stop_processing_metrics()
         logger.debug(f"{self}: heard [{transcript.text}] in {transcript.compute_secs:.3f} s ({transcript.gate})")
         if transcript.text:

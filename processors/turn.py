@@ -6,6 +6,7 @@ instead of starting two a call.
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTu
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
+from pipecat.turns.empty_user_turn import DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT, EmptyUserTurnConfig
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -88,6 +90,27 @@ class SharedSmartTurnAnalyzer(LocalSmartTurnAnalyzerV3):
     @property
     def _model_executor(self) -> ThreadPoolExecutor:
         return self._shared_executor
+
+
+class RecoveryWhenHeard(EmptyUserTurnConfig):
+    """Pipecat's answer to a turn without words, unless the words may still come or could not be heard.
+
+    Then the brain would answer what nobody said; the caller is told of the fault instead.
+    """
+
+    def __init__(self, is_behind: Callable[[], bool]):
+        """
+        Args:
+            is_behind: Whether speech is still being transcribed, or the last of it could not be.
+        """
+        self.idle_prompt = None
+        self.max_consecutive_recoveries = 1
+        self._is_behind = is_behind
+
+    @property
+    def interrupted_prompt(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What the brain is told when a turn without words interrupted it."""
+        return None if self._is_behind() else DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT
 
 
 @dataclass(frozen=True)

@@ -212,18 +212,21 @@ def run(options: AsrOptions, output: Output) -> None:
         BenchError, EngineError: As `measure`.
     """
     if output.plot:
-        check_plot()
+        check_plot(output.plot)
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     report = asyncio.run(measure(options, progress))
-    if output.plot:
-        draw(report.get("sweep") or [report], output.plot, aim_ms=output.aim_ms)
+    reports = report.get("sweep") or [report]
+    if not any(item["answered"] for item in reports):
+        raise BenchError(f"nothing was answered, {json.dumps(reports[-1]['errors'])}: a longer --secs, more --callers?")
     if output.as_json:
         print(json.dumps(report, default=_plain))
     else:
         show(report, in_words(report["machine"]))
+    if output.plot:
+        draw(reports, output.plot, aim_ms=output.aim_ms)
 
 
 def _plain(value: object) -> object:

@@ -13,12 +13,14 @@ LOG_FROM = 20
 """Where the slowest is so many times the fastest, a linear scale would hide the fast one."""
 
 
-def check_plot() -> None:
+def check_plot(path: Path) -> None:
     """Say before the measurement, rather than after it, that it cannot be drawn.
 
     Raises:
-        BenchError: matplotlib is not installed.
+        BenchError: matplotlib is not installed, or there is no such folder.
     """
+    if not path.resolve().parent.is_dir():
+        raise BenchError(f"--plot {path}: there is no folder {path.parent}")
     try:
         importlib.import_module("matplotlib")
     except ImportError:
@@ -31,7 +33,7 @@ def draw(reports: Sequence[dict[str, Any]], path: Path, *, aim_ms: float | None 
     Raises:
         BenchError: matplotlib is not installed, or the file cannot be written.
     """
-    check_plot()
+    check_plot(path)
     figure = importlib.import_module("matplotlib.figure").Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     drawn: list[float] = []

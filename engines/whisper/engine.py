@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 from faster_whisper.utils import download_model
 
@@ -302,11 +303,15 @@ def load_backend(
     Raises:
         WeightsError: It cannot be found, is damaged, or cannot be loaded.
     """
+    if device.startswith("cuda"):
+        _check_gpu(device)
     path = model_path(model)
     try:
         if choose_backend(backend, device, compute_type, beam_size) == "torch":
-            from engines.whisper.torch_backend import TorchBackend
+            from engines.whisper.torch_backend import DTYPES, TorchBackend
 
+            if compute_type not in DTYPES:
+                raise EngineRefused(f"compute_type is {compute_type}; the torch backend takes {', '.join(DTYPES)}")
             folder = path if Path(path).is_dir() else download_model(path)
             windows = {frames_of(secs): rows_for(secs, max_batch) for secs in windows_secs}
             return TorchBackend(
@@ -319,6 +324,16 @@ def load_backend(
         raise
     except Exception as error:
         raise WeightsError(f"Whisper {model!r} cannot be loaded on {device} as {compute_type}: {error}") from error
+
+
+def _check_gpu(device: str) -> None:
+    """Before anything is downloaded for a GPU that is not there."""
+    count, index = ctranslate2.get_cuda_device_count(), int(device.partition(":")[2] or 0)
+    if index >= count:
+        raise WeightsError(
+            f"Whisper cannot be loaded on {device}: {count} NVIDIA GPUs with a working driver are here; "
+            "use device cpu, or the embedded profile"
+        )
 
 
 def _cut(pcm: bytes) -> tuple[np.ndarray, list[tuple[int, int]]]:

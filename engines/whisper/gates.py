@@ -72,6 +72,7 @@ class Gates:
         phantom_doubt: Above it, a sentence that Whisper invents but people say, too, was not said.
         favourite_doubt: Above it, nobody said thanks: an honest thank you is 0.5 at most, even in noise.
         phantom_dbfs: Quieter than this, neither was said.
+        no_speech_redo: Below it, a loop or a phantom is worth another pass: noise is mostly above.
     """
 
     silence_dbfs: float = -55.0
@@ -85,6 +86,7 @@ class Gates:
     phantom_doubt: float = 1.0
     favourite_doubt: float = 0.7
     phantom_dbfs: float = -50.0
+    no_speech_redo: float = 0.8
 
     @classmethod
     def off(cls) -> "Gates":
@@ -125,15 +127,16 @@ def judge(evidence: Evidence, gates: Gates) -> Verdict:
         audible = evidence.level_dbfs >= gates.phantom_dbfs and evidence.no_speech_prob < gates.no_speech_prob / 2
         return Verdict(False, doubtful=audible and gates.loops)
     poor = evidence.avg_logprob < gates.poor_logprob
+    limited = evidence.hit_token_limit and gates.loops
     if (poor and evidence.no_speech_prob > gates.no_speech_prob) or evidence.doubt > gates.no_speech_doubt:
-        return Verdict(False, "no_speech")
+        # A loop says little of whether there was speech: "Yes." in light noise becomes one in a short window.
+        return Verdict(False, "no_speech", doubtful=limited and evidence.no_speech_prob < gates.no_speech_redo)
     if gates.phantoms and _is_phantom(evidence, gates):
         # Where there may be speech, another pass may find it.
-        return Verdict(False, "phantom", doubtful=evidence.no_speech_prob < gates.no_speech_prob / 2)
+        return Verdict(False, "phantom", doubtful=evidence.no_speech_prob < gates.no_speech_redo)
     loop = _loop(evidence, gates)
     if loop == "all":
         return Verdict(False, "loop", doubtful=True)
-    limited = evidence.hit_token_limit and gates.loops
     if limited and (poor or loop):
         return Verdict(False, "loop", doubtful=True)
     return Verdict(True, doubtful=bool(poor or loop or limited or _is_sparse(evidence, gates)))

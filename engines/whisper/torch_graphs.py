@@ -48,8 +48,11 @@ class Graphs:
         self._graphs[key].replay()
 
     def has(self, key: Key) -> bool:
-        """Whether nothing is left to prepare for this key."""
-        return self._device.type != "cuda" or key in self._graphs
+        """Whether nothing is left to prepare for this key, which then is not the next to be forgotten."""
+        if key in self._graphs:
+            self._graphs.move_to_end(key)
+            return True
+        return self._device.type != "cuda"
 
     def prepare(self, key: Key, work: Callable[[], None]) -> None:
         """Capture `work` unless there is a graph of this key. It runs a few times on the way."""

@@ -116,7 +116,7 @@ def test_a_speech_service_is_asked_at_its_host_whatever_the_path_of_its_websocke
 ):
     asked: list[str] = []
 
-    def get(url: str, timeout: float) -> httpx.Response:
+    def get(url: str, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
         assert timeout > 0
         asked.append(url)
         return httpx.Response(200, json={"status": "ok", "model": "tiny.en"})
@@ -124,7 +124,23 @@ def test_a_speech_service_is_asked_at_its_host_whatever_the_path_of_its_websocke
     monkeypatch.setattr(doctor.httpx, "get", get)
     finding = findings(settings_file, f'STT__URLS=["{url}"]')[f"speech to text at {url}"]
     assert finding.verdict == "ok" and "tiny.en" in finding.found
-    assert asked == [health]
+    assert asked == [health, health.replace("/health", "/v1/models")]
+
+
+@pytest.mark.parametrize("token", [None, "secret-token"])
+def test_a_speech_service_that_wants_a_token_is_found(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+):
+    def get(url: str, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
+        welcome = url.endswith("/health") or (headers or {}).get("Authorization") == "Bearer secret-token"
+        return httpx.Response(200 if welcome else 401, json={"status": "ok", "model": "tiny.en"})
+
+    monkeypatch.setattr(doctor.httpx, "get", get)
+    given = [f"STT__TOKEN={token}"] if token else []
+    finding = findings(settings_file, 'STT__URLS=["ws://127.0.0.1:8001"]', *given)[
+        "speech to text at ws://127.0.0.1:8001"
+    ]
+    assert finding.verdict == ("ok" if token else "bad")
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:9/ears", "ws://127.0.0.1:99999", "ws://[x"])

@@ -129,7 +129,7 @@ async def test_a_busy_engine_is_told_and_the_next_utterance_is_heard():
     service = EngineSTTService(engine=Listener(EngineBusy("too many"), "again"))
     transcripts, errors = await heard(service, [*utterance(bytes(RATE)), *utterance(bytes(RATE))])
     (error,) = errors
-    assert isinstance(error.exception, EngineBusy) and error.error == "too many" and not error.fatal
+    assert isinstance(error.exception, EngineBusy) and "too many" not in error.error and not error.fatal
     assert error.processor is service
     assert [transcript.text for transcript in transcripts] == ["again"]
 
@@ -321,7 +321,7 @@ async def test_after_an_outage_old_speech_is_not_answered(monkeypatch: pytest.Mo
     transcripts, errors = await heard(EngineSTTService(engine=engine), frames)
     assert [transcript.text for transcript in transcripts] == ["late", "now"]
     (error,) = errors
-    assert "no longer transcribed" in error.error
+    assert "no longer transcribed" in str(error.exception)
 
 
 async def test_a_call_that_ends_leaves_no_work_behind():
