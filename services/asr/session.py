@@ -109,6 +109,8 @@ class MarkedUtterances:
         self._works = works
         self._open: UtteranceWork | None = None
         self._open_id: str | None = None
+        # Audio of an utterance that was cancelled may still be on its way.
+        self._passes_over = False
         self._intake = Intake(start.sample_rate)
 
     @property
@@ -146,10 +148,13 @@ class MarkedUtterances:
         if utterance_id in self._works:
             raise Refusal("bad_message", f"utterance {utterance_id!r} is not answered yet; expected an id of its own")
         self._open_id = utterance_id
+        self._passes_over = False
 
     async def hear(self, pcm: bytes) -> None:
         """See `Audience.hear`. What follows a refusal, up to the end of the utterance, is passed over."""
         if self._open_id is None:
+            if self._passes_over:
+                return
             raise Refusal(
                 "bad_message", f"{len(pcm)} bytes of audio belong to no utterance; expected `utterance` first"
             )
@@ -182,6 +187,7 @@ class MarkedUtterances:
         self._works.drop(message.id)
         if message.id == self._open_id:
             self._open = self._open_id = None
+            self._passes_over = True
 
     def refuse(self, refusal: Refusal) -> None:
         """Give the open utterance up, and say why; the rest of its audio is passed over."""

@@ -167,6 +167,8 @@ async def test_a_cancelled_utterance_is_dropped_and_not_answered():
         await until(lambda: running.engine.cancelled == 1)
         await talk.say("utterance", id="b")
         await talk.say("cancel", id="b")
+        # Audio of it that was on its way is passed over.
+        await talk.socket.send(bytes(640))
         await talk.say("cancel", id="never was")
         running.engine.go.set()
         await talk.utter("c")
