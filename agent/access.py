@@ -6,11 +6,10 @@ owner's browser. So a request of a page must come from our own origin, and on th
 """
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from agent.errors import OriginRefused, TokenRequired
+from configs.addresses import is_loopback, netloc
 from configs.settings import ServerSettings
 
 COOKIE = "voice_agent_token"
@@ -23,7 +22,7 @@ class Access:
         self._token = settings.token.get_secret_value().strip() if settings.token else None
         self._loopback_only = settings.is_loopback
         self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
-        self._hosts = {_netloc(origin) for origin in self._origins}
+        self._hosts = {netloc(origin) for origin in self._origins}
 
     @property
     def needs_token(self) -> bool:
@@ -50,32 +49,16 @@ class Access:
     def check_origin(self, headers: Mapping[str, str]) -> None:
         """Raises `OriginRefused` if the request was made by a page of another site."""
         host = headers.get("host", "").lower()
-        if self._loopback_only and not _is_loopback(host) and host not in self._hosts:
+        if self._loopback_only and not is_loopback(host) and host not in self._hosts:
             raise OriginRefused(
                 f"This agent answers on this machine only, and not as {host!r}.",
                 where="Host",
                 expected="a loopback address, or a host of VOICE_AGENT_SERVER__ALLOWED_ORIGINS",
             )
         origin = headers.get("origin", "").lower()
-        if origin and origin not in self._origins and _netloc(origin) != host:
+        if origin and origin not in self._origins and netloc(origin) != host:
             raise OriginRefused(
                 f"Pages of {origin} may not call this agent.",
                 where="Origin",
                 expected="this agent's own page, or an origin of VOICE_AGENT_SERVER__ALLOWED_ORIGINS",
             )
-
-
-def _netloc(origin: str) -> str:
-    """Host and port of an origin; empty if it is malformed."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

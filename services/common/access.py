@@ -6,10 +6,9 @@ as its host.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from configs.addresses import is_loopback, netloc
 from configs.settings import Listener
 from services.common.errors import Refusal
 
@@ -34,23 +33,8 @@ class Access:
     def check_site(self, headers: Mapping[str, str]) -> None:
         """Raises `Refusal` if the request was made by a page of another site."""
         host = headers.get("host", "").lower()
-        if self._loopback_only and self._token is None and not _is_loopback(host):
+        if self._loopback_only and self._token is None and not is_loopback(host):
             raise Refusal("origin_refused", f"this service answers on this machine only, and not as {host!r}")
         origin = headers.get("origin", "").lower()
-        if origin and _netloc(origin) != host:
+        if origin and netloc(origin) != host:
             raise Refusal("origin_refused", f"pages of {origin} may not use this service")
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
