@@ -101,6 +101,14 @@ class ServerSettings(Listener):
     ice_servers: list[IceServer] = Field(default=[], description="STUN and TURN servers, as a JSON list")
 
 
+def websocket_urls(urls: list[str]) -> list[str]:
+    """The addresses of services, checked."""
+    for url in urls:
+        if not re.fullmatch(r"wss?://[^\s/]+(/\S*)?", url):
+            raise ValueError("expected addresses such as ws://127.0.0.1:8001")
+    return urls
+
+
 class SttSettings(Section):
     """Speech to text: Whisper, in this process or in services of its own."""
 
@@ -156,10 +164,7 @@ class SttSettings(Section):
     @field_validator("urls")
     @classmethod
     def _urls_are_websockets(cls, urls: list[str]) -> list[str]:
-        for url in urls:
-            if not re.fullmatch(r"wss?://[^\s/]+(/\S*)?", url):
-                raise ValueError("expected addresses such as ws://127.0.0.1:8001")
-        return urls
+        return websocket_urls(urls)
 
     @field_validator("windows_secs")
     @classmethod
@@ -191,13 +196,80 @@ class SttSettings(Section):
 
 
 class TtsSettings(Section):
-    """Text to speech: the embedded voice."""
+    """Text to speech: the embedded voice or Chatterbox, in this process or in services of their own."""
 
-    engine: Literal["hibari"] = Field(default="hibari", description="which voice engine")
-    voice: str = Field(default="heart", min_length=1, description="voice of that engine; heart is packaged")
-    speed: float = Field(default=1.0, ge=0.5, le=2.0, description="1 is the voice's own pace")
-    threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one synthesis")
-    max_queue: int = Field(default=32, ge=1, description="sentences that may wait; one more is refused")
+    urls: list[str] = Field(
+        default=[],
+        description='addresses of TTS services, e.g. ["ws://127.0.0.1:8002"]; empty runs the model in this process',
+    )
+    token: SecretStr | None = Field(default=None, description="access token of those services, where they want one")
+    timeout_secs: float = Field(default=4, gt=0, le=60, description="longest wait for sound from those services")
+    engine: Literal["hibari", "chatterbox"] = Field(default="hibari", description="which voice engine")
+    voice: str = Field(
+        default="heart",
+        min_length=1,
+        description="voice of that engine: heart is hibari's packaged one, default the one that comes with Chatterbox",
+    )
+    speed: float = Field(default=1.0, ge=0.5, le=2.0, description="1 is the voice's own pace (hibari)")
+    threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one synthesis (hibari)")
+    max_queue: int = Field(default=32, ge=1, description="sentences or streams that may wait; one more is refused")
+    variant: Literal["turbo", "base"] = Field(default="turbo", description="Chatterbox: which model")
+    model: str | None = Field(
+        default=None, min_length=1, description="Chatterbox: folder of its weights; unset downloads them from the hub"
+    )
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N (Chatterbox)")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="Chatterbox: number format of the token model; auto is bfloat16 on a GPU, else float32",
+    )
+    slots: int = Field(default=50, ge=1, le=512, description="Chatterbox: streams that are spoken at once")
+    max_text_chars: int = Field(
+        default=300, ge=40, le=400, description="Chatterbox: longest sentence spoken as one; a longer one is cut"
+    )
+    first_tokens: int = Field(
+        default=12, ge=4, le=100, description="Chatterbox: speech tokens (25 a second) of the first piece of sound"
+    )
+    chunk_tokens: list[int] = Field(
+        default=[20, 30, 50], min_length=1, description="Chatterbox: tokens of the pieces after it; the last repeats"
+    )
+    max_ahead_secs: float = Field(
+        default=8, ge=1, le=60, description="Chatterbox: a stream with so much sound ahead of its listener waits"
+    )
+    flow_attention: Literal["full", "chunked"] = Field(
+        default="full",
+        description="Chatterbox: full sees all that was said, as upstream; chunked gives the stream exactly, unproven",
+    )
+    voices_dir: str = Field(default="voices", min_length=1, description="Chatterbox: folder of cloned voices")
+    voice_cache_mb: int = Field(
+        default=1024, ge=16, description="Chatterbox: memory for voices in use; the longest unused goes first"
+    )
+    watermark: bool = Field(default=True, description="Chatterbox: mark its speech as synthetic (Perth), inaudibly")
+    normalize_text: bool = Field(default=True, description="write out numbers, dates, currency, URLs and the like")
+    trim_silence: bool = Field(default=True, description="cut the silence before the first sound of a stream")
+    end_detection: bool = Field(default=True, description="Chatterbox: cut babble after the end of a sentence")
+    bound_length: bool = Field(default=True, description="Chatterbox: stop a sentence that runs far too long")
+    level_loudness: bool = Field(default=True, description="Chatterbox: keep the sentences of a stream equally loud")
+    temperature: float | None = Field(default=None, gt=0, le=2, description="Chatterbox: unset is the model's own")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Chatterbox: unset is the model's own")
+    top_k: int | None = Field(default=None, ge=0, le=6561, description="Chatterbox: 0 takes all; unset the model's own")
+    min_p: float | None = Field(default=None, ge=0, le=1, description="Chatterbox: unset is the model's own")
+    repetition_penalty: float | None = Field(
+        default=None, ge=1, le=3, description="Chatterbox: unset is the model's own"
+    )
+    cfg_weight: float | None = Field(default=None, ge=0, le=1, description="Chatterbox base: unset is the model's own")
+    exaggeration: float | None = Field(default=None, ge=0, le=2, description="Chatterbox base: emotion; 0.5 is usual")
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_are_websockets(cls, urls: list[str]) -> list[str]:
+        return websocket_urls(urls)
+
+    @field_validator("chunk_tokens")
+    @classmethod
+    def _chunks_are_in_range(cls, chunks: list[int]) -> list[int]:
+        if any(not 4 <= chunk <= 250 for chunk in chunks):
+            raise ValueError("expected numbers of tokens from 4 to 250")
+        return chunks
 
 
 class BrainSettings(Section):
@@ -308,6 +380,23 @@ class AsrServiceSettings(ServiceSettings):
     max_decode_queue: int = Field(default=16, ge=1, description="uploaded files that may wait to be decoded")
 
 
+class TtsServiceSettings(ServiceSettings):
+    """The text-to-speech service. Its engine is that of the section `tts`."""
+
+    token_variable = "VOICE_AGENT_TTS_SERVICE__TOKEN"
+
+    port: int = Field(default=8002, ge=0, le=65535, description="TCP port of the service; 0 takes a free one")
+    max_text_chars: int = Field(default=4096, ge=100, description="longest text of one stream or one file")
+    max_streams: int = Field(
+        default=4, ge=1, description="streams of one connection that may be spoken at once; one more is refused"
+    )
+    max_files: int = Field(
+        default=16, ge=1, description="files that may be made at once over HTTP; one more is refused with 503"
+    )
+    encode_threads: int = Field(default=2, ge=1, le=64, description="files that are encoded at once")
+    max_encode_queue: int = Field(default=32, ge=1, description="pieces of files that may wait to be encoded")
+
+
 class LogSettings(Section):
     """What is logged, to standard error."""
 
@@ -326,6 +415,7 @@ class Settings(Section):
     brain: BrainSettings = BrainSettings()
     turn: TurnSettings = TurnSettings()
     asr: AsrServiceSettings = AsrServiceSettings()
+    tts_service: TtsServiceSettings = TtsServiceSettings()
     log: LogSettings = LogSettings()
 
 

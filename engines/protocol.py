@@ -146,7 +146,14 @@ class SpeechToText(Protocol):
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a piece of text lies in the audio of one stream: samples `start` to `end` (exclusive)."""
+    """Where a word lies in the audio of one stream: samples `start` to `end` (exclusive).
+
+    Attributes:
+        text: The word as it was written, with the punctuation that clings to it; `$5` is a word although it is spoken
+            as two. The texts of all marks of a stream, in order, are the words that were asked for.
+        start: First sample, counted from the first one of the stream.
+        end: First sample after it. Within a sentence the words are placed by their length, the sentence itself exactly.
+    """
 
     text: str
     start: int
@@ -155,10 +162,62 @@ class Mark:
 
 @dataclass(frozen=True)
 class SpeechChunk:
-    """A piece of speech: signed 16-bit little-endian mono PCM, and the marks of the text that begins in it."""
+    """A piece of speech: signed 16-bit little-endian mono PCM, and the marks of the words that begin in it."""
 
     pcm: bytes
     marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """What one stream of speech asks for; None leaves it to the engine's own setting.
+
+    An engine refuses a voice that it does not have; of the rest it takes what its model knows, and leaves the others.
+
+    Attributes:
+        voice: One of the engine's voices.
+        speed: 0.5 (slow) to 2 (fast).
+        temperature: Of the sampling; above 0.
+        top_p: Only the likeliest tokens that make up so much are sampled from; 1 takes all.
+        top_k: Only so many of the likeliest tokens are sampled from; 0 takes all.
+        min_p: Only tokens at least so likely, relative to the likeliest, are sampled from; 0 takes all.
+        repetition_penalty: 1 does not penalise what was already said.
+        cfg_weight: Weight of classifier-free guidance, 0 to 1.
+        exaggeration: Emotion, 0 to 2; 0.5 is the voice's own.
+        seed: The same seed, text and voice give the same speech; None draws one.
+        live: Whether somebody listens while it is made. One that nobody listens to yields to those, and is made as far
+            ahead as there is room.
+    """
+
+    voice: str | None = None
+    speed: float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    cfg_weight: float | None = None
+    exaggeration: float | None = None
+    seed: int | None = None
+    live: bool = True
+
+
+DEFAULT_SPEECH = SpeechOptions()
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice that an engine can speak with.
+
+    Attributes:
+        id: What `SpeechOptions.voice` names.
+        description: For people: where it comes from.
+        language: Language code it was made for; None where it speaks several.
+    """
+
+    id: str
+    description: str
+    language: str | None = "en"
 
 
 class TextToSpeech(Protocol):
@@ -174,17 +233,36 @@ class TextToSpeech(Protocol):
         """Sample rate of the PCM it gives, in Hz."""
         ...
 
-    def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncIterator[SpeechChunk]:
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot speak to anybody now, in a sentence; None where it can."""
+        ...
+
+    async def voices(self) -> tuple[Voice, ...]:
+        """What can be spoken with, the default first.
+
+        Raises:
+            EngineError: It cannot be told now.
+        """
+        ...
+
+    def synthesize(
+        self, text: AsyncIterable[str], options: SpeechOptions = DEFAULT_SPEECH
+    ) -> AsyncIterator[SpeechChunk]:
         """Speak the text as it comes.
 
         Args:
-            text: Pieces of text, each a sentence or more.
-            voice: Overrides the engine's voice for this stream.
+            text: Pieces of text as they are written, of any length: the engine puts the sentences together, and begins
+                with the first that is complete. The end of the iterable completes the last. An empty piece says that
+                nothing follows for now: what has come is spoken.
+            options: What this stream asks for.
 
         Returns:
             An async generator of speech. Closing it cancels what has not been spoken and frees its place at once.
 
         Raises:
+            EngineRefused: While iterating: an unknown voice, or an option out of range.
+            EngineBusy: While iterating: the engine speaks to as many as it can.
             EngineError: While iterating: the text could not be spoken.
         """
         ...

@@ -10,7 +10,7 @@ from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.utils.text.transforms import strip_markdown
 
 from engines.errors import EngineError
-from engines.protocol import TextToSpeech
+from engines.protocol import SpeechOptions, TextToSpeech
 
 STOP_SECS = 30.0
 """How long the engine may let a sentence wait before Pipecat takes the answer for ended. Each answer's end is told, so
@@ -59,7 +59,7 @@ class EngineTTSService(TTSService):
         """Speak one sentence."""
         voice = self._settings.voice
         await self.start_tts_usage_metrics(text)
-        stream = self._engine.synthesize(_once(text), voice=voice if isinstance(voice, str) else None)
+        stream = self._engine.synthesize(_once(text), SpeechOptions(voice=voice if isinstance(voice, str) else None))
         try:
             async with aclosing(stream) as chunks:  # pyright: ignore[reportArgumentType]
                 async for chunk in chunks:

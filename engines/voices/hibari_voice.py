@@ -6,9 +6,9 @@ import numpy as np
 from hibari import Hibari
 from hibari.voices import VOICES
 
-from engines.errors import EngineFailed, WeightsError
+from engines.errors import EngineRefused, WeightsError
 from engines.owner import ModelOwner
-from engines.protocol import Mark, SpeechChunk
+from engines.protocol import DEFAULT_SPEECH, Mark, SpeechChunk, SpeechOptions, Voice
 from engines.voices.silence import trim_leading_silence
 from engines.weights import HIBARI_HEART, verified
 
@@ -47,10 +47,21 @@ class HibariEngine:
             raise WeightsError(f"voice {voice!r} cannot be loaded: {error}; known voices: {known}") from error
         self._owner = ModelOwner("hibari", max_queue=max_queue)
 
-    async def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncIterator[SpeechChunk]:
+    @property
+    def problem(self) -> str | None:
+        """See `engines.protocol.TextToSpeech.problem`."""
+        return None
+
+    async def voices(self) -> tuple[Voice, ...]:
+        """See `engines.protocol.TextToSpeech.voices`."""
+        return (Voice(self._voice, "hibari, made for 24 kHz English"),)
+
+    async def synthesize(
+        self, text: AsyncIterable[str], options: SpeechOptions = DEFAULT_SPEECH
+    ) -> AsyncIterator[SpeechChunk]:
         """See `engines.protocol.TextToSpeech.synthesize`. Gives one chunk a sentence."""
-        if voice not in (None, self._voice):
-            raise EngineFailed(f"voice {voice!r} is not loaded; this engine speaks as {self._voice!r}")
+        if options.voice not in (None, self._voice):
+            raise EngineRefused(f"voice {options.voice!r} is not loaded; this engine speaks as {self._voice!r}")
         spoken = 0
         async for piece in text:
             for sentence in _sentences(piece):

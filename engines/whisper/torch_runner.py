@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from engines.graphs import Graphs
 from engines.whisper.torch_buffers import FIRST_ROOM, Buffers, bucket_for, buckets_up_to, room_for
-from engines.whisper.torch_graphs import Graphs
 from engines.whisper.torch_model import decode_prompt, decode_step, encode, logits_of, project_audio
 from engines.whisper.torch_sampling import Rules, SamplingState
 from engines.whisper.torch_tokens import WhisperTokens

@@ -10,7 +10,7 @@ import pytest
 import soxr
 
 from engines.errors import EngineBusy, EngineClosed, EngineError, WeightsError
-from engines.protocol import SpeechChunk
+from engines.protocol import SpeechChunk, SpeechOptions
 from engines.voices import HibariEngine
 from engines.whisper import WhisperEngine
 from tests.engines.conftest import words
@@ -119,8 +119,8 @@ def test_an_unknown_voice_is_refused_with_the_known_ones():
 
 async def test_a_voice_that_is_not_loaded_is_refused_with_the_one_that_is(hibari: HibariEngine):
     with pytest.raises(EngineError, match="'bella' is not loaded.*'heart'"):
-        await anext(aiter(hibari.synthesize(pieces("Hello."), voice="bella")))
-    assert [chunk async for chunk in hibari.synthesize(pieces("Hello."), voice="heart")]
+        await anext(aiter(hibari.synthesize(pieces("Hello."), SpeechOptions(voice="bella"))))
+    assert [chunk async for chunk in hibari.synthesize(pieces("Hello."), SpeechOptions(voice="heart"))]
 
 
 async def test_after_it_is_closed_it_says_so():

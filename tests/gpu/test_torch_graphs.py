@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from engines.graphs import WARM_UPS, Graphs, Key
 from engines.whisper.backend import Decoded, DecodeOptions
 from engines.whisper.torch_backend import TorchBackend
-from engines.whisper.torch_graphs import WARM_UPS, Graphs, Key
 from scripts.random_whisper import make_random_whisper
 
 NO_GPU = "there is no CUDA device"

@@ -22,7 +22,7 @@ from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import SleepFrame, run_test
 
 from engines.errors import EngineError, EngineFailed
-from engines.protocol import SpeechChunk
+from engines.protocol import DEFAULT_SPEECH, SpeechChunk, SpeechOptions
 from engines.voices import HibariEngine
 from processors.tts import EngineTTSService
 
@@ -43,10 +43,12 @@ class Voice:
         self.voices: list[str | None] = []
         self.closed_early = asyncio.Event()
 
-    async def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncIterator[SpeechChunk]:
+    async def synthesize(
+        self, text: AsyncIterable[str], options: SpeechOptions = DEFAULT_SPEECH
+    ) -> AsyncIterator[SpeechChunk]:
         async for piece in text:
             self.said.append(piece)
-            self.voices.append(voice)
+            self.voices.append(options.voice)
             if fault := next(self.faults, None):
                 raise fault
             try:
@@ -160,9 +162,11 @@ async def test_an_interruption_closes_the_stream_of_the_engine():
 
 async def test_after_an_interruption_it_speaks_again():
     class Interrupted(Voice):
-        async def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncIterator[SpeechChunk]:
+        async def synthesize(
+            self, text: AsyncIterable[str], options: SpeechOptions = DEFAULT_SPEECH
+        ) -> AsyncIterator[SpeechChunk]:
             self.endless = not self.said
-            async for chunk in super().synthesize(text, voice=voice):
+            async for chunk in super().synthesize(text, options):
                 yield chunk
 
     engine = Interrupted()

@@ -1,6 +1,6 @@
 """CUDA graphs by key: a capture the first time, a replay afterwards.
 
-Launching a kernel costs the CPU more than most of Whisper's kernels cost the GPU at small batches; a replay launches
+Launching a kernel costs the CPU more than most kernels of a small batch cost the GPU; a replay launches
 them all at once.
 """
 

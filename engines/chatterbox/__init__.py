@@ -1,0 +1,1 @@
+"""Chatterbox, streamed and batched across calls."""
