@@ -89,3 +89,103 @@ def asr(
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped before the end")
+
+
+@bench_app.command()
+def tts(
+    speakers: Annotated[str, typer.Option(help="How many speak; 1,32,100 measures each number.")] = "8",
+    secs: Annotated[float, typer.Option(help="How long each number of speakers is measured.")] = 60.0,
+    ramp_secs: Annotated[
+        float | None, typer.Option(help="Time before that, in which they begin (default: a quarter, at most 8).")
+    ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="A service, ws://HOST:PORT, instead of the engine in this process.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Access token of the service (default tts.token).")] = None,
+    profile: Annotated[str, typer.Option(help="Name of a profile in configs/, or path of a YAML file.")] = "embedded",
+    env_file: Annotated[Path, typer.Option(help="File with more settings, one VARIABLE=value a line.")] = Path(".env"),
+    engine: Annotated[str | None, typer.Option(help="As tts.engine: hibari or chatterbox.")] = None,
+    voice: Annotated[str | None, typer.Option(help="As tts.voice.")] = None,
+    variant: Annotated[str | None, typer.Option(help="As tts.variant: turbo or base.")] = None,
+    model: Annotated[str | None, typer.Option(help="As tts.model.")] = None,
+    device: Annotated[str | None, typer.Option(help="As tts.device.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="As tts.dtype.")] = None,
+    slots: Annotated[int | None, typer.Option(help="As tts.slots.")] = None,
+    threads: Annotated[int | None, typer.Option(help="As tts.threads.")] = None,
+    max_queue: Annotated[int | None, typer.Option(help="As tts.max_queue.")] = None,
+    watermark: Annotated[bool | None, typer.Option(help="As tts.watermark; upstream gets the same.")] = None,
+    random_weights: Annotated[
+        str | None, typer.Option(help="Chatterbox without its weights: full (or tiny) random ones, real lengths.")
+    ] = None,
+    texts: Annotated[Path | None, typer.Option(help="Sentences to say, one on each line.")] = None,
+    tokens_per_sec: Annotated[float, typer.Option(help="Pace at which the text is written.")] = 60.0,
+    instant: Annotated[bool, typer.Option("--instant", help="Give the text whole.")] = False,
+    duty: Annotated[
+        float | None, typer.Option(help="Share of the time in which a speaker is heard (default: on after 0.3 to 1 s).")
+    ] = None,
+    period_secs: Annotated[
+        float | None, typer.Option(help="Mean time from one answer of a speaker to its next, instead.")
+    ] = None,
+    buffer_ms: Annotated[
+        float, typer.Option(help="Jitter buffer of the listeners; 0 plays the first sound at once.")
+    ] = 0.0,
+    barge_in: Annotated[float, typer.Option(help="Share of the answers that are cut off at some moment.")] = 0.0,
+    baseline: Annotated[
+        bool | None, typer.Option(help="Upstream's generate as well (default: with Chatterbox in this process).")
+    ] = None,
+    baseline_secs: Annotated[float, typer.Option(help="How long that is measured.")] = 20.0,
+    patience_secs: Annotated[float, typer.Option(help="A stream silent for so long is an error.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="The same seed says the same.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG: first sound and underruns against speakers.")] = None,
+    aim_ms: Annotated[float | None, typer.Option(help="The highest p95 of the first sound that will do.")] = None,
+) -> None:
+    """Text to speech: N speakers say real sentences at real pace, each to a listener who may run dry."""
+    # The command imports this module; it may not import the command.
+    from agent.cli import _fail, _quiet_logs, _settings
+
+    names = {"engine": engine, "voice": voice, "variant": variant, "model": model, "device": device, "dtype": dtype}
+    names |= {"slots": slots, "threads": threads, "max_queue": max_queue, "watermark": watermark}
+    settings: Any = _settings(profile, env_file, {f"tts.{name}": value for name, value in names.items()}).tts
+    _quiet_logs()
+    from agent.bench.options import Output
+    from agent.bench.speech import BenchError
+    from agent.bench.tts import run
+    from agent.bench.tts_options import TtsOptions, speakers_of
+    from engines.errors import EngineError
+
+    try:
+        options = TtsOptions(
+            texts=texts,
+            speakers=speakers_of(speakers),
+            secs=secs,
+            ramp_secs=ramp_secs,
+            tokens_per_sec=tokens_per_sec,
+            instant=instant,
+            duty=duty,
+            period_secs=period_secs,
+            buffer_ms=buffer_ms,
+            barge_in=barge_in,
+            patience_secs=patience_secs,
+            seed=seed,
+            urls=tuple(url or ()),
+            token=token or (settings.token.get_secret_value() if settings.token else None),
+            name=settings.engine,
+            engine=_tts_arguments(settings),
+            random_weights=random_weights,
+            baseline=baseline,
+            baseline_secs=baseline_secs,
+            aim_ms=aim_ms,
+        )
+        run(options, Output(as_json, plot, aim_ms))
+    except (BenchError, EngineError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped before the end")
+
+
+def _tts_arguments(settings: Any) -> dict[str, Any]:
+    """What the engine in this process is built with. A voice that nobody chose is hibari's; Chatterbox has its own."""
+    arguments = settings.engine_arguments
+    unchosen = settings.voice == type(settings).model_fields["voice"].default
+    return {**arguments, "voice": "default"} if settings.engine == "chatterbox" and unchosen else arguments

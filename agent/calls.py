@@ -71,8 +71,9 @@ class Calls:
             return "the models are being loaded"
         if self.count + self._admitting >= self._settings.max_calls:
             return "all lines are busy"
-        if problem := self._engines.stt.problem:
-            return f"speech to text: {problem}"
+        for what, engine in (("speech to text", self._engines.stt), ("text to speech", self._engines.tts)):
+            if problem := engine.problem:
+                return f"{what}: {problem}"
         if self._engines.brain.server is None and not await self._brain_is_there():
             return "the brain does not answer, or has no model"
         return None

@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import typer
 
 from agent.bench_cli import bench_app
+from agent.voices_cli import voices_app
 
 app = typer.Typer(
     help="A voice agent on your own machine: people call it from a browser, it answers aloud.",
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
+app.add_typer(voices_app, name="voices")
 
 Profile = Annotated[str, typer.Option(help="Name of a profile in configs/, or path of a YAML file.")]
 EnvFile = Annotated[Path, typer.Option(help="File with more settings, one VARIABLE=value a line.")]

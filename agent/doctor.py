@@ -41,6 +41,19 @@ class Finding:
     mend: str | None = None
 
 
+@dataclass(frozen=True)
+class ServiceKind:
+    """A kind of service: what it does, what starts it, and what the settings that lead to it begin with."""
+
+    what: str
+    script: str
+    variables: str
+
+
+HEARING = ServiceKind("speech to text", "services/asr/server.py", "VOICE_AGENT_STT")
+VOICE = ServiceKind("text to speech", "services/tts/server.py", "VOICE_AGENT_TTS")
+
+
 def examine(profile: str, env_file: Path) -> Iterator[Finding]:
     """Look at everything, one finding after the other."""
     yield _python()
@@ -63,7 +76,9 @@ def examine(profile: str, env_file: Path) -> Iterator[Finding]:
     if settings is not None:
         yield _port(settings)
         for url in settings.stt.urls:
-            yield _speech_service(url, settings.stt.token)
+            yield _service(HEARING, url, settings.stt.token)
+        for url in settings.tts.urls:
+            yield _service(VOICE, url, settings.tts.token)
         yield asyncio.run(_brain(settings.brain))
 
 
@@ -151,9 +166,9 @@ def _port(settings: Settings) -> Finding:
     return Finding(what, "ok", f"free on {host}")
 
 
-def _speech_service(url: str, token: SecretStr | None) -> Finding:
-    """Whether a speech-to-text service answers, and with which model."""
-    what = f"speech to text at {url}"
+def _service(kind: ServiceKind, url: str, token: SecretStr | None) -> Finding:
+    """Whether a service answers, and with which model."""
+    what = f"{kind.what} at {url}"
     try:
         # The path is that of the WebSocket; the service's health is not below it.
         parts = urlsplit(url)
@@ -167,12 +182,12 @@ def _speech_service(url: str, token: SecretStr | None) -> Finding:
             what,
             "bad",
             f"does not answer: {describe(error)}",
-            "start it there (`python services/asr/server.py`), or correct VOICE_AGENT_STT__URLS",
+            f"start it there (`python {kind.script}`), or correct {kind.variables}__URLS",
         )
     if status != "ok":
         return Finding(what, "bad", f"says that it is {status}", "wait until it is ready, or look at its log")
     if not is_welcome:
-        return Finding(what, "bad", "wants an access token", "set VOICE_AGENT_STT__TOKEN to the service's own")
+        return Finding(what, "bad", "wants an access token", f"set {kind.variables}__TOKEN to the service's own")
     return Finding(what, "ok", f"{model} is ready")
 
 

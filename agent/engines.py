@@ -57,7 +57,9 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     if settings.stt.urls:
         progress(f"waiting for speech to text at {_where(settings)} …")
     stt = await step(f"speech to text: {_where(settings)}", lambda: _load_stt(settings))
-    tts = await step(f"voice: {settings.tts.engine} {settings.tts.voice}", lambda: _load_tts(settings))
+    if settings.tts.urls:
+        progress(f"waiting for the voice at {_voice(settings)} …")
+    tts = await step(f"voice: {_voice(settings)}", lambda: _load_tts(settings))
     began_at = loop.time()
     brain = await open_brain(settings.brain)
     where = "" if brain.server else f" at {brain.base_url}"
@@ -67,6 +69,10 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
 
 def _where(settings: Settings) -> str:
     return " ".join(settings.stt.urls) or f"whisper {settings.stt.model}"
+
+
+def _voice(settings: Settings) -> str:
+    return " ".join(settings.tts.urls) or f"{settings.tts.engine_model} {settings.tts.voice}"
 
 
 def _load_stt(settings: Settings) -> SpeechToText:
@@ -86,7 +92,16 @@ def _load_stt(settings: Settings) -> SpeechToText:
 
 
 def _load_tts(settings: Settings) -> TextToSpeech:
-    from engines.voices import HibariEngine
-
     tts = settings.tts
-    return HibariEngine(tts.voice, speed=tts.speed, threads=tts.threads, max_queue=tts.max_queue)
+    if tts.urls:
+        from engines.remote_tts import RemoteTextToSpeech
+
+        return RemoteTextToSpeech(
+            tts.urls,
+            token=tts.token.get_secret_value() if tts.token else None,
+            timeout_secs=tts.timeout_secs,
+            ready_secs=START_SECS,
+        )
+    from engines.opening import open_voice
+
+    return open_voice(tts.engine, **tts.engine_arguments)

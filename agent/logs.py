@@ -34,8 +34,10 @@ QUOTING = (
     "Error parsing JSON message",
     "not speaking",
     "Error transforming text",
+    "Dropping word",
+    "force-complete: raw_remaining",
 )
-"""Beginnings of what Pipecat follows by a caller's words, which are logged at DEBUG only."""
+"""Beginnings of what Pipecat follows by words of the caller or the agent, which are logged at DEBUG only."""
 
 TOLD_ELSEWHERE = re.compile(r"Something went wrong: ErrorFrame|Error during completion: |exception \(")
 """Pipecat's copies of a failure that `agent.session` logs; they quote the endpoint, which may quote the caller."""

@@ -227,10 +227,10 @@ class TtsSettings(Section):
         default=300, ge=40, le=400, description="Chatterbox: longest sentence spoken as one; a longer one is cut"
     )
     first_tokens: int = Field(
-        default=12, ge=4, le=100, description="Chatterbox: speech tokens (25 a second) of the first piece of sound"
+        default=15, ge=4, le=100, description="Chatterbox: speech tokens (25 a second) of the first piece of sound"
     )
     chunk_tokens: list[int] = Field(
-        default=[20, 30, 50], min_length=1, description="Chatterbox: tokens of the pieces after it; the last repeats"
+        default=[25, 50, 75], min_length=1, description="Chatterbox: tokens of the pieces after it; the last repeats"
     )
     max_ahead_secs: float = Field(
         default=8, ge=1, le=60, description="Chatterbox: a stream with so much sound ahead of its listener waits"
@@ -270,6 +270,35 @@ class TtsSettings(Section):
         if any(not 4 <= chunk <= 250 for chunk in chunks):
             raise ValueError("expected numbers of tokens from 4 to 250")
         return chunks
+
+    @property
+    def engine_device(self) -> str:
+        """Where the engine runs; the embedded voice knows the CPU only."""
+        return self.device if self.engine == "chatterbox" else "cpu"
+
+    @property
+    def engine_model(self) -> str:
+        """Which model speaks, as a service lists it."""
+        return f"chatterbox-{self.variant}" if self.engine == "chatterbox" else self.engine
+
+    @property
+    def engine_arguments(self) -> dict[str, Any]:
+        """What the engine in this process is built with: the arguments of `engines.opening.open_voice`."""
+        if self.engine == "hibari":
+            return self._fields("voice", "speed", "threads", "max_queue")
+        names = ("voice", "max_queue", "variant", "model", "device", "dtype", "slots", "max_text_chars")
+        names += ("first_tokens", "max_ahead_secs", "flow_attention", "voices_dir", "voice_cache_mb", "watermark")
+        hygiene = ("normalize_text", "trim_silence", "end_detection", "bound_length", "level_loudness")
+        sampling = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "cfg_weight", "exaggeration")
+        return {
+            **self._fields(*names),
+            "chunk_tokens": tuple(self.chunk_tokens),
+            "hygiene": self._fields(*hygiene),
+            "sampling": self._fields(*sampling),
+        }
+
+    def _fields(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
 
 class BrainSettings(Section):
@@ -388,13 +417,15 @@ class TtsServiceSettings(ServiceSettings):
     port: int = Field(default=8002, ge=0, le=65535, description="TCP port of the service; 0 takes a free one")
     max_text_chars: int = Field(default=4096, ge=100, description="longest text of one stream or one file")
     max_streams: int = Field(
-        default=4, ge=1, description="streams of one connection that may be spoken at once; one more is refused"
+        default=128, ge=1, description="streams of one connection that may be open at once; one more is refused"
+    )
+    slow_secs: float = Field(
+        default=10, gt=0, description="longest time that sound waits for a client that reads slowly; then it is closed"
     )
     max_files: int = Field(
         default=16, ge=1, description="files that may be made at once over HTTP; one more is refused with 503"
     )
-    encode_threads: int = Field(default=2, ge=1, le=64, description="files that are encoded at once")
-    max_encode_queue: int = Field(default=32, ge=1, description="pieces of files that may wait to be encoded")
+    encode_threads: int = Field(default=2, ge=1, le=64, description="pieces of files that are encoded at once")
 
 
 class LogSettings(Section):

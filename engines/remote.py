@@ -17,18 +17,9 @@ from engines.errors import (
     EngineUnreachable,
 )
 from engines.protocol import DEFAULT_OPTIONS, Transcript, TranscriptionOptions
-from engines.remote_link import (
-    DOUBT_SECS,
-    MOST_DOUBT_SECS,
-    SAMPLE_RATE,
-    Backoff,
-    Clock,
-    Link,
-    Request,
-    Sent,
-    Sleep,
-    Trust,
-)
+from engines.remote_link import SAMPLE_RATE, Link, Request
+from engines.remote_pool import ServicePool, first
+from engines.remote_trust import DOUBT_SECS, MOST_DOUBT_SECS, Backoff, Clock, Sent, Sleep, Trust
 from engines.wire import error_of, transcript_from_json
 
 MAX_SENDS = 4
@@ -42,7 +33,7 @@ HEDGE_SHARE = 0.25
 """A final without an answer for so long, or for this share of the longest wait, is sent to another service as well."""
 
 
-class RemoteSpeechToText:
+class RemoteSpeechToText(ServicePool[Link]):
     """Sends each utterance to the service that has the least to do. Implements `engines.protocol.SpeechToText`.
 
     A service that is lost is connected again in the background. What it had not answered goes to another, or waits for
@@ -83,7 +74,7 @@ class RemoteSpeechToText:
         if not addresses:
             raise EngineRefused("no address of a speech-to-text service; expected e.g. ws://127.0.0.1:8001")
         self.name = f"speech to text at {', '.join(addresses)}"
-        self._links = [
+        links = [
             Link(
                 address,
                 self,
@@ -94,41 +85,21 @@ class RemoteSpeechToText:
             )
             for address in addresses
         ]
+        super().__init__(links, ready_secs=ready_secs)
         self._sleep = sleep
         self._timeout_secs = timeout_secs
         # Half of a short wait is left to the second service.
         self._hedge_secs = min(max(HEDGE_SECS, timeout_secs * HEDGE_SHARE), timeout_secs / 2)
-        self._ready_secs = ready_secs
         self._max_in_flight = max_in_flight * len(self._links)
         self._requests: dict[str, Request] = {}
         self._parked: list[Request] = []
         self._ids = itertools.count(1)
-        self._running: list[asyncio.Task[None]] = []
-        self._any_ready = asyncio.Event()
         self._closed = False
 
     @property
     def has_room(self) -> bool:
         """See `engines.protocol.SpeechToText.has_room`: as far as the services have told."""
-        return len(self._requests) < self._max_in_flight and any(link.has_room for link in _first(self._links))
-
-    @property
-    def problem(self) -> str | None:
-        """See `engines.protocol.SpeechToText.problem`."""
-        return None if any(link.works for link in self._links) else self._problems()
-
-    async def warm_up(self) -> None:
-        """Connect, and wait until one service is ready.
-
-        Raises:
-            EngineUnreachable: None was in time.
-        """
-        self._start()
-        try:
-            async with asyncio.timeout(self._ready_secs):
-                await self._any_ready.wait()
-        except TimeoutError:
-            raise EngineUnreachable(f"no service is ready after {self._ready_secs:g} s: {self._problems()}") from None
+        return len(self._requests) < self._max_in_flight and any(link.has_room for link in first(self._links))
 
     async def transcribe(self, pcm: bytes, options: TranscriptionOptions = DEFAULT_OPTIONS) -> Transcript:
         """See `engines.protocol.SpeechToText.transcribe`.
@@ -167,13 +138,7 @@ class RemoteSpeechToText:
         self._closed = True
         for request in list(self._requests.values()):
             self._fail(request, EngineClosed(f"{self.name} has been shut down"))
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    def _start(self) -> None:
-        if not self._running:
-            self._running = [asyncio.create_task(link.run()) for link in self._links]
+        await self._hang_up()
 
     # Where a request goes.
 
@@ -191,7 +156,7 @@ class RemoteSpeechToText:
             self._parked.append(request)
 
     def _choose(self, request: Request) -> Link | None:
-        links = _first([link for link in self._links if link not in request.tried and link not in request.links])
+        links = first([link for link in self._links if link not in request.tried and link not in request.links])
         stream = request.options.stream
         for link in links:
             # Where its stream is, a request overtakes the partials of the stream, or joins them.
@@ -310,16 +275,3 @@ class RemoteSpeechToText:
             link.cancel(request)
         if request.future.done() and not request.future.cancelled():
             request.future.exception()  # Looked at, also where the caller has gone in the meantime.
-
-    def _problems(self) -> str:
-        return "; ".join(f"{link.address} {_problem(link)}" for link in self._links)
-
-
-def _first(links: Sequence[Link]) -> Sequence[Link]:
-    """The healthy ones that go first: those that are doubted are kept for when there is no other."""
-    healthy = [link for link in links if link.healthy]
-    return [link for link in healthy if not link.trust.doubted] or healthy
-
-
-def _problem(link: Link) -> str:
-    return link.trust.problem or ("is slow" if link.healthy else link.problem)

@@ -1,9 +1,9 @@
-"""What both ends of the services' protocol share: codes, and a transcript as JSON. See docs/protocol.md."""
+"""What both ends of the services' protocol share: codes, and what is said as JSON. See docs/protocol.md."""
 
 import dataclasses
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from engines.errors import (
     EngineBusy,
@@ -15,8 +15,9 @@ from engines.errors import (
     EngineUnreachable,
     WeightsError,
 )
-from engines.protocol import Segment, Transcript, TranscriptionOptions, Word
+from engines.protocol import Mark, Segment, SpeechOptions, Transcript, TranscriptionOptions, Voice, Word
 
+T = TypeVar("T")
 VERSION = 1
 """Version of the protocol that this code speaks."""
 
@@ -67,9 +68,10 @@ def error_of(code: str, message: str) -> EngineError:
 
 
 OPTION_NAMES = tuple(field.name for field in dataclasses.fields(TranscriptionOptions))
+SPEECH_OPTION_NAMES = tuple(field.name for field in dataclasses.fields(SpeechOptions))
 
 
-def options_to_json(options: TranscriptionOptions) -> dict[str, Any]:
+def options_to_json(options: TranscriptionOptions | SpeechOptions) -> dict[str, Any]:
     """The options that differ from the defaults."""
     return {
         field.name: getattr(options, field.name)
@@ -99,6 +101,31 @@ def transcript_from_json(fields: Mapping[str, Any]) -> Transcript:
         return Transcript(**known)
     except (TypeError, AttributeError) as error:
         raise EngineFailed(f"the service's answer is not a transcript: {error}") from error
+
+
+def marks_from_json(marks: Any) -> tuple[Mark, ...]:
+    """The marks of an `audio` message. Fields that this version does not know are passed over.
+
+    Raises:
+        EngineFailed: A field that a mark needs is missing.
+    """
+    return _all_known(Mark, marks, "marks")
+
+
+def voices_from_json(voices: Any) -> tuple[Voice, ...]:
+    """The voices of a `voices` message. Fields that this version does not know are passed over.
+
+    Raises:
+        EngineFailed: A field that a voice needs is missing.
+    """
+    return _all_known(Voice, voices, "voices")
+
+
+def _all_known(kind: type[T], items: Any, what: str) -> tuple[T, ...]:
+    try:
+        return tuple(kind(**_known(kind, item)) for item in items)
+    except (TypeError, AttributeError) as error:
+        raise EngineFailed(f"the service's answer has no {what}: {error}") from error
 
 
 def _known(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:

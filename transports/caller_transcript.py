@@ -20,11 +20,12 @@ class Talk:
 
 @dataclass
 class Segment:
-    """One piece of the bot's output, usually a sentence."""
+    """One piece of the bot's output, usually a sentence; `by_words` once a part of it was reported as spoken."""
 
     text: str
     status: Literal["new", "in-progress", "completed"]
     spoken: str = ""
+    by_words: bool = False
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Words:
             return " ".join(segment.text for segment in segments if segment.spoken or not begun)
         texts = [segments[index].spoken for index in begun]
         following = begun[-1] + 1 if begun else 0
-        if following < len(segments) and not any(segment.status == "in-progress" for segment in segments):
+        if following < len(segments) and not any(segment.by_words for segment in segments):
             texts.append(segments[following].text)
         return " ".join(texts)
 
@@ -164,6 +165,7 @@ class Transcript:
         progress = data.get("spoken_progress") or {}
         segment = self._segment(data.get("segment_id"), text)
         segment.status = status
+        segment.by_words = segment.by_words or status == "in-progress"
         segment.spoken = str(progress.get("accumulated_text", "")).strip() or segment.spoken
         if status == "completed":
             segment.spoken = segment.text

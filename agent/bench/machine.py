@@ -5,20 +5,21 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ctranslate2", "faster-whisper", "torch", "numpy")
 
 
-def describe() -> dict[str, Any]:
+def describe(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """Processor, cores, GPUs, Python and the libraries that did the work; null for what is not there."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),
         "gpu": _gpus(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in packages},
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 

@@ -1,7 +1,7 @@
 """Latency against callers as a picture."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,31 @@ def draw(reports: Sequence[dict[str, Any]], path: Path, *, aim_ms: float | None 
         BenchError: matplotlib is not installed, or the file cannot be written.
     """
     check_plot(path)
-    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(8, 5), layout="constrained")
+    figure = new_figure()
     axes = figure.add_subplot()
+    sides = {"ours": reports, "plain faster-whisper": [item.get("baseline") for item in reports]}
+    callers = [item["load"]["callers"] for item in reports]
+    draw_latencies(axes, {side: list(zip(callers, found, strict=True)) for side, found in sides.items()}, aim_ms=aim_ms)
+    axes.set_xlabel("callers")
+    axes.set_ylabel("end of utterance to text (ms)")
+    axes.set_title(_title(reports[0]), fontsize=10)
+    axes.set_xticks(sorted(set(callers)))
+    save(figure, path)
+
+
+def new_figure() -> Any:
+    """An empty picture."""
+    return importlib.import_module("matplotlib.figure").Figure(figsize=(8, 5), layout="constrained")
+
+
+def draw_latencies(
+    axes: Any, sides: Mapping[str, Sequence[tuple[int, dict[str, Any] | None]]], *, aim_ms: float | None
+) -> None:
+    """The percentiles of `latency_ms` of each engine, from its reports by the number of those who speak."""
     drawn: list[float] = []
-    for side, colour, style in (("ours", OURS, "o-"), ("plain faster-whisper", PLAIN, "s--")):
-        measured = [(item["load"]["callers"], item if side == "ours" else item.get("baseline")) for item in reports]
+    for (side, reports), (colour, style) in zip(sides.items(), ((OURS, "o-"), (PLAIN, "s--")), strict=True):
         for name, alpha in SHADES.items():
-            points = [(callers, of["latency_ms"][name]) for callers, of in measured if of and of["latency_ms"][name]]
+            points = [(count, of["latency_ms"][name]) for count, of in reports if of and of["latency_ms"][name]]
             if points:
                 axes.plot(*zip(*points, strict=True), style, color=colour, alpha=alpha, label=f"{side} {name}")
                 drawn += [value for _, value in points]
@@ -50,12 +68,16 @@ def draw(reports: Sequence[dict[str, Any]], path: Path, *, aim_ms: float | None 
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.set_xlabel("callers")
-    axes.set_ylabel("end of utterance to text (ms)")
-    axes.set_title(_title(reports[0]), fontsize=10)
-    axes.set_xticks(sorted({item["load"]["callers"] for item in reports}))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write the PNG.
+
+    Raises:
+        BenchError: The file cannot be written.
+    """
     try:
         figure.savefig(path, dpi=150, format="png")
     except OSError as error:

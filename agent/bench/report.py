@@ -1,26 +1,13 @@
 """What was measured, summed up: percentiles, throughput, where the time went, errors, and the two engines compared."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from agent.bench.callers import UNANSWERED, Answer, Measured
+from agent.bench.figures import milliseconds, over, percentiles, print_table, rounded
 from engines.protocol import Transcript
-
-PERCENTILES = (50, 95, 99)
-
-
-def percentiles(values_secs: Sequence[float]) -> dict[str, float | None]:
-    """p50, p95, p99 and the largest in milliseconds, from seconds; None where there are no values."""
-    names = [*(f"p{percent}" for percent in PERCENTILES), "max"]
-    if not values_secs:
-        return dict.fromkeys(names)
-    found = [*np.percentile(values_secs, PERCENTILES), max(values_secs)]
-    return {name: round(1000 * float(value), 1) for name, value in zip(names, found, strict=True)}
 
 
 def summary(measured: Measured) -> dict[str, Any]:
@@ -40,10 +27,10 @@ def summary(measured: Measured) -> dict[str, Any]:
     return {
         "latency_ms": percentiles([item.latency_secs for item in answers if item.error in (None, UNANSWERED)]),
         "throughput": {
-            "utterances_per_sec": _rounded(len(answered) / elapsed) if elapsed else None,
-            "audio_secs_per_sec": _rounded(audio_secs / elapsed) if elapsed else None,
-            "real_time_factor": _rounded(busy_secs / audio_secs) if audio_secs else None,
-            "busy": _rounded(busy_secs / elapsed) if elapsed else None,
+            "utterances_per_sec": rounded(len(answered) / elapsed) if elapsed else None,
+            "audio_secs_per_sec": rounded(audio_secs / elapsed) if elapsed else None,
+            "real_time_factor": rounded(busy_secs / audio_secs) if audio_secs else None,
+            "busy": rounded(busy_secs / elapsed) if elapsed else None,
         },
         "batch_sizes": batch_sizes(heard),
         "passes": {str(passes): count for passes, count in sorted(Counter(item.passes for item in heard).items())},
@@ -64,7 +51,7 @@ def batch_sizes(heard: Sequence[Transcript]) -> dict[str, float]:
         return {}
     counts = Counter(item.batch_size for item in heard)
     batches = sum(count / size for size, count in counts.items())
-    return {**{str(size): counts[size] for size in sorted(counts)}, "mean": _rounded(len(heard) / batches)}
+    return {**{str(size): counts[size] for size in sorted(counts)}, "mean": rounded(len(heard) / batches)}
 
 
 def latency_shares(answered: Sequence[Answer]) -> dict[str, float]:
@@ -82,7 +69,7 @@ def latency_shares(answered: Sequence[Answer]) -> dict[str, float]:
     compute = sum(item.compute_secs for item in heard)
     parts = {"waiting": waiting, "features": max(0.0, compute - encode - decode), "encode": encode, "decode": decode}
     parts["other"] = max(0.0, total - waiting - compute)
-    return {name: _rounded(secs / total) for name, secs in parts.items()}
+    return {name: rounded(secs / total) for name, secs in parts.items()}
 
 
 def busy_shares(heard: Sequence[Transcript]) -> dict[str, float]:
@@ -93,7 +80,7 @@ def busy_shares(heard: Sequence[Transcript]) -> dict[str, float]:
     encode = sum(item.encode_secs / item.batch_size for item in heard)
     decode = sum(item.decode_secs / item.batch_size for item in heard)
     parts = {"features": max(0.0, busy - encode - decode), "encode": encode, "decode": decode}
-    return {name: _rounded(secs / busy) for name, secs in parts.items()}
+    return {name: rounded(secs / busy) for name, secs in parts.items()}
 
 
 def word_error_rate(answers: Sequence[Answer]) -> float | None:
@@ -106,7 +93,7 @@ def word_error_rate(answers: Sequence[Answer]) -> float | None:
     said = sum(len(reference) for reference, _ in known)
     if not said:
         return None
-    return _rounded(sum(distance(reference, heard) for reference, heard in known) / said)
+    return rounded(sum(distance(reference, heard) for reference, heard in known) / said)
 
 
 def words(text: str) -> list[str]:
@@ -129,7 +116,7 @@ def ratio(ours: dict[str, Any], baseline: dict[str, Any]) -> dict[str, float | N
     """Ours over the baseline's: below 1 is better for the latencies, above 1 for the throughput."""
     pairs = {name: (ours["latency_ms"][name], baseline["latency_ms"][name]) for name in ("p50", "p95", "p99")}
     rates = [side["throughput"]["utterances_per_sec"] for side in (ours, baseline)]
-    return {name: _over(*pair) for name, pair in {**pairs, "throughput": tuple(rates)}.items()}
+    return {name: over(*pair) for name, pair in {**pairs, "throughput": tuple(rates)}.items()}
 
 
 def table(reports: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -150,7 +137,7 @@ def show(report: dict[str, Any], machine: str) -> None:
     pace = "each asks again once answered" if load["saturate"] else f"one in {load['period_secs']:g} s"
     print(f"{load['secs']:g} s, utterances of {load['utterance_secs_mean']} s on average, {pace}, seed {load['seed']}")
     print(", ".join(f"{name} {value}" for name, value in engine.items() if value is not None))
-    _print_table(table(reports))
+    print_table(table(reports))
     for item in reports:
         callers = item["load"]["callers"]
         shares = ", ".join(f"{name} {share:.0%}" for name, share in item["shares"]["latency"].items())
@@ -167,7 +154,7 @@ def show(report: dict[str, Any], machine: str) -> None:
 def _row(side: dict[str, Any]) -> list[str]:
     throughput = side["throughput"]
     return [
-        *(_ms(value) for value in side["latency_ms"].values()),
+        *(milliseconds(value) for value in side["latency_ms"].values()),
         *("–" if throughput[name] is None else f"{throughput[name]:.2f}" for name in _RATES),
         "–" if throughput["busy"] is None else f"{throughput['busy']:.0%}",
         f"{side['batch_sizes'].get('mean', 0):.1f}",
@@ -179,38 +166,5 @@ def _row(side: dict[str, Any]) -> list[str]:
 _RATES = ("utterances_per_sec", "audio_secs_per_sec")
 
 
-def _print_table(rows: list[list[str]]) -> None:
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-        return
-    # Fits 80 columns, which is what a pipe is taken for.
-    shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for column, name in enumerate(rows[0]):
-        shown.add_column(name, justify="left" if column == 1 else "right", no_wrap=True)
-    for row in rows[1:]:
-        shown.add_row(*row)
-    Console().print(shown)
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}"
-
-
 def _share_of_batch(transcript: Transcript) -> float:
     return transcript.compute_secs / transcript.batch_size
-
-
-def _over(ours: float | None, baseline: float | None) -> float | None:
-    return _rounded(ours / baseline) if ours is not None and baseline else None
-
-
-def _rounded(value: float, digits: int = 4) -> float:
-    """Four significant digits: the rest is noise."""
-    if not value:
-        return 0.0
-    return round(value, digits - 1 - math.floor(math.log10(abs(value))))

@@ -6,8 +6,6 @@ import soxr
 from services.common.errors import Refusal
 
 ENGINE_RATE = 16_000
-SAMPLE_RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
-"""Sample rates, in Hz, that clients may send."""
 
 
 class Intake:
@@ -16,7 +14,7 @@ class Intake:
     def __init__(self, sample_rate: int):
         """
         Args:
-            sample_rate: Of what comes, one of `SAMPLE_RATES`.
+            sample_rate: Of what comes, one of `services.common.audio.SAMPLE_RATES`.
         """
         self._resampler = (
             None if sample_rate == ENGINE_RATE else soxr.ResampleStream(sample_rate, ENGINE_RATE, 1, dtype="int16")

@@ -1,28 +1,26 @@
 """What Prometheus sees at `/metrics` of the speech-to-text service."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import Counter, Histogram
 
 from engines.protocol import Transcript
+from services.common.metrics import ServiceMetrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 
-class Metrics:
-    """The service's metrics, in a registry of their own so that several services may live in one process."""
+class Metrics(ServiceMetrics):
+    """The service's metrics."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self.connections = Gauge("voice_asr_connections", "WebSocket connections that are open.", registry=registry)
-        self.queue = Gauge("voice_asr_queue_size", "Requests that the engine has not answered.", registry=registry)
+        super().__init__("asr", queue="Requests that the engine has not answered.")
+        registry = self.registry
         self.requests = Counter(
             "voice_asr_requests",
             "Utterances and files, by way in (stream, file) and outcome.",
             ["way", "outcome"],
             registry=registry,
         )
-        self.refused = Counter("voice_asr_refused", "Refusals, by code.", ["code"], registry=registry)
         self.partials = Counter("voice_asr_partials", "Partials, sent or dropped.", ["outcome"], registry=registry)
         self.gates = Counter("voice_asr_gates", "Transcripts emptied by a gate, by gate.", ["gate"], registry=registry)
         self.audio_secs = Counter("voice_asr_audio_seconds", "Audio transcribed.", ["kind"], registry=registry)
@@ -48,7 +46,3 @@ class Metrics:
         for part in ("queue", "features", "encode", "decode"):
             self.latency.labels(part).observe(getattr(transcript, f"{part}_secs"))
         self.latency.labels("total").observe(total_secs)
-
-    def exposition(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)

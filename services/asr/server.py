@@ -13,8 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-Profile = Annotated[str, typer.Option(help="Name of a profile in configs/, or path of a YAML file.")]
-EnvFile = Annotated[Path, typer.Option(help="File with more settings, one VARIABLE=value a line.")]
+from services.common.command import DEFAULT_ENV_FILE, EnvFile, Host, LogLevel, MaxConnections, Profile, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,14 +21,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     profile: Profile = "embedded",
-    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    host: Host = None,
     port: Annotated[int | None, typer.Option(help="Port (default 8001).")] = None,
     model: Annotated[str | None, typer.Option(help="Whisper model (default: the profile's).")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N (default: the profile's).")] = None,
     compute_type: Annotated[str | None, typer.Option(help="Number format of the weights.")] = None,
-    max_connections: Annotated[int | None, typer.Option(help="WebSocket connections at once.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="TRACE, DEBUG, INFO, WARNING or ERROR.")] = None,
-    env_file: EnvFile = Path(".env"),
+    max_connections: MaxConnections = None,
+    log_level: LogLevel = None,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
 ) -> None:
     """Serve speech to text over HTTP and WebSocket; docs/protocol.md has the messages."""
     flags = {
@@ -41,16 +40,7 @@ def main(
         "stt.compute_type": compute_type,
         "log.level": log_level,
     }
-    settings = _settings(profile, env_file, flags)
-    from services.common.errors import StartError
-    from services.common.logs import configure_logs
-    from services.common.serving import serve
-
-    configure_logs(settings.log)
-    try:
-        serve(settings.asr, lambda: build(settings))
-    except StartError as error:
-        _fail(str(error))
+    run("asr", build, profile=profile, env_file=env_file, flags=flags)
 
 
 def build(settings: Any) -> Any:
@@ -70,22 +60,6 @@ def build(settings: Any) -> Any:
         service.open(engine, SileroVad())
 
     return Served(f"speech to text ({settings.stt.model})", create_app(service), service.state, load, service.close)
-
-
-def _settings(profile: str, env_file: Path, flags: dict[str, Any]) -> Any:
-    from configs.loading import SettingsError, load_settings
-
-    if env_file != Path(".env") and not env_file.is_file():
-        _fail(f"--env-file {env_file}: no such file")
-    try:
-        return load_settings(profile, flags=flags, env_file=env_file)
-    except SettingsError as error:
-        _fail("the settings cannot be used:\n  " + "\n  ".join(error.faults))
-
-
-def _fail(reason: str) -> Any:
-    print(f"asr service: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -3,44 +3,40 @@
 import asyncio
 import time
 
-from configs.settings import Settings
-from engines.errors import EngineClosed, EngineError
+from configs.settings import AsrServiceSettings, Settings
+from engines.errors import EngineError
 from engines.protocol import SpeechToText, Transcript, TranscriptionOptions
 from engines.vad import SileroVad
-from engines.wire import code_of
 from services.asr.metrics import Metrics
-from services.common.access import Access
-from services.common.errors import Refusal
-from services.common.gpu import GpuHealth
 from services.common.pool import BoundedPool
-from services.common.state import ServiceState, Status
-
-GPU_ANSWER_SECS = 1.0
+from services.common.service import Service
 
 
-class AsrService:
+class AsrService(Service):
     """One speech-to-text engine and everything that its requests share."""
+
+    settings: AsrServiceSettings
+    metrics: Metrics
+    engine: SpeechToText | None
+    aliases = ("whisper-1",)
 
     def __init__(self, settings: Settings):
         """
         Args:
             settings: The sections `asr` and `stt`.
         """
-        self.settings = settings.asr
-        self.model = settings.stt.model
-        self.state = ServiceState(max_connections=settings.asr.max_connections, max_requests=settings.asr.max_uploads)
-        self.metrics = Metrics()
-        self.access = Access(settings.asr)
+        self._pending = 0
+        super().__init__(
+            settings.asr,
+            Metrics(),
+            model=settings.stt.model,
+            device=settings.stt.device,
+            max_requests=settings.asr.max_uploads,
+        )
         self.decoders = BoundedPool(
             "decode", threads=settings.asr.decode_threads, max_queue=settings.asr.max_decode_queue
         )
-        self.engine: SpeechToText | None = None
         self.vad: SileroVad | None = None
-        self._gpu = GpuHealth(settings.stt.device)
-        self._gpu_thread = BoundedPool("gpu-health", threads=1, max_queue=16)
-        self._pending = 0
-        self.metrics.queue.set_function(lambda: self.queue_size)
-        self.metrics.connections.set_function(lambda: self.state.connections)
 
     @property
     def queue_size(self) -> int:
@@ -55,8 +51,7 @@ class AsrService:
     def open(self, engine: SpeechToText, vad: SileroVad) -> None:
         """Take requests from now on."""
         self.engine, self.vad = engine, vad
-        if self.state.status is Status.LOADING:
-            self.state.status = Status.OK
+        self.take_work()
 
     async def transcribe(self, pcm: bytes, options: TranscriptionOptions, *, way: str) -> Transcript:
         """Have an utterance transcribed and counted.
@@ -77,9 +72,7 @@ class AsrService:
             transcript = await self.engine.transcribe(pcm, options)
             outcome = "ok"
         except EngineError as error:
-            outcome = code_of(error)
-            if isinstance(error, EngineClosed) and self.state.status is Status.OK:
-                self.state.status = Status.FAILED
+            outcome = self.outcome_of(error)
             raise
         except Exception:
             outcome = "failed"
@@ -91,35 +84,7 @@ class AsrService:
         self.metrics.transcribed(transcript, time.perf_counter() - began_at, partial=options.partial)
         return transcript
 
-    async def health(self) -> dict[str, object]:
-        """What `GET /health` answers. The GPU is asked on a thread of its own.
-
-        A problem of the engine is not kept: requests go on, and the one that succeeds shows that it is over.
-        """
-        gpu = await self._read_gpu()
-        problem = self.engine.problem if self.engine else None
-        status = Status.FAILED if problem is not None and self.state.status is Status.OK else self.state.status
-        return {
-            "status": status.value,
-            "problem": problem,
-            "model": self.model,
-            "engine": self.engine.name if self.engine else None,
-            "gpu": gpu,
-            "active_connections": self.state.connections,
-            "max_connections": self.settings.max_connections,
-            "queue_size": self.queue_size,
-        }
-
-    async def _read_gpu(self) -> dict[str, object]:
-        try:
-            async with asyncio.timeout(GPU_ANSWER_SECS):
-                return await self._gpu_thread.run(self._gpu.read)
-        except (Refusal, TimeoutError):
-            # Many ask at once, or the driver hangs: the service is alive all the same.
-            return self._gpu.last
-
     async def close(self) -> None:
         """Give the models and the threads back."""
         self.decoders.close()
-        self._gpu_thread.close()
-        await asyncio.gather(*(model.close() for model in (self.engine, self.vad) if model is not None))
+        await asyncio.gather(super().close(), *([self.vad.close()] if self.vad is not None else []))

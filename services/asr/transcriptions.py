@@ -12,13 +12,12 @@ from engines.protocol import TranscriptionOptions
 from services.asr.audio_files import decode
 from services.asr.formats import FORMATS
 from services.asr.service import AsrService
+from services.common.app import welcome
 from services.common.errors import Refusal
 from services.common.limits import timely
 from services.common.web import unless_hung_up
 
 GRANULARITIES = ("segment", "word")
-ALIASES = ("whisper-1",)
-"""Names under which OpenAI's clients ask for Whisper, whichever it is."""
 
 FIELDS = {
     "file",
@@ -41,6 +40,7 @@ class Order:
     """What a form asks for."""
 
     file: UploadFile
+    model: str | None
     response_format: str
     options: TranscriptionOptions
 
@@ -51,13 +51,13 @@ async def transcriptions(request: Request) -> Response:
     Raises:
         Refusal, EngineError: The request is refused, or the engine could not do it.
     """
-    service: AsrService = request.app.state.service
-    service.access.check(request.headers)
+    service: AsrService = welcome(request)
     with service.state.request():
         body = Request(request.scope, timely(request.receive, service.state, idle_secs=service.settings.idle_secs))
         try:
             async with body.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
-                order = read_order(form, service.model)
+                order = read_order(form)
+                service.check_model(order.model)
                 return await unless_hung_up(request, _transcribe(service, order))
         except (ClientDisconnect, asyncio.CancelledError):
             # Nobody reads this: the client has hung up. Or the server cancels us, and answers nothing anyway.
@@ -73,7 +73,7 @@ async def _transcribe(service: AsrService, order: Order) -> Response:
     return Response(written, media_type=media_type) if isinstance(written, str) else JSONResponse(written)
 
 
-def read_order(form: FormData, model: str) -> Order:
+def read_order(form: FormData) -> Order:
     """Check a form.
 
     Raises:
@@ -84,10 +84,6 @@ def read_order(form: FormData, model: str) -> Order:
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise Refusal("bad_request", "there is no file; expected an audio file in the field 'file'", param="file")
-    asked = _text(form, "model")
-    if asked not in (None, model, *ALIASES):
-        known = " or ".join((model, *ALIASES))
-        raise Refusal("model_not_found", f"model {asked!r} is not served here; expected {known}", param="model")
     if (_text(form, "stream") or "false").lower() not in ("false", "0"):
         raise Refusal("unsupported", "stream is not supported here; /v1/stream/asr streams", param="stream")
     wanted = _text(form, "response_format") or "json"
@@ -96,7 +92,7 @@ def read_order(form: FormData, model: str) -> Order:
         raise Refusal(
             "bad_request", f"response_format {wanted!r} is not known; expected {expected}", param="response_format"
         )
-    return Order(file, wanted, _options(form, wanted))
+    return Order(file, _text(form, "model"), wanted, _options(form, wanted))
 
 
 def _options(form: FormData, response_format: str) -> TranscriptionOptions:

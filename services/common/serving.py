@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from configs.settings import ServiceSettings
 from engines.errors import EngineError
 from services.common.errors import StartError
+from services.common.http import HttpProtocol
 from services.common.state import ServiceState, Status
 from services.common.websockets import WebSocketProtocol
 
@@ -63,6 +64,7 @@ def new_server(settings: ServiceSettings, app: ASGIApp) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=HttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=settings.max_message_bytes,
             ws_ping_interval=settings.idle_secs / 2,

@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import selectors
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -19,36 +17,9 @@ from agent.bench.options import AsrOptions, callers_of, parse, rounds_of, wavs_o
 from agent.bench.speech import BenchError
 from engines.errors import EngineBusy, EngineFailed, EngineOvertaken
 from engines.protocol import DEFAULT_OPTIONS, Transcript, TranscriptionOptions
+from tests.agent.virtual_time import VirtualLoop, virtually
 
 COMMAND = Path(sys.executable).with_name("voice-agent")
-T = TypeVar("T")
-
-
-class NoWait(selectors.DefaultSelector):
-    """Waits for nothing, and moves the clock by as much as was to be waited."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None):
-        self.now += timeout or 0
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose seconds pass at once."""
-
-    def __init__(self) -> None:
-        self.clock = NoWait()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
-
-
-def virtually(work: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
-    loop = VirtualLoop()
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(work(loop))
 
 
 class Fake:

@@ -41,7 +41,7 @@ def dead_port() -> int:
 def test_help_names_every_subcommand(tmp_path: Path):
     ran = run(tmp_path, "--help")
     assert ran.returncode == 0 and ran.stderr == ""
-    for name in ("serve", "call", "doctor"):
+    for name in ("serve", "call", "doctor", "bench", "voices"):
         assert name in ran.stdout
     for flag in ("--profile", "--host", "--port"):
         assert flag in run(tmp_path, "serve", "--help").stdout

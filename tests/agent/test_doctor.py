@@ -143,6 +143,26 @@ def test_a_speech_service_that_wants_a_token_is_found(
     assert finding.verdict == ("ok" if token else "bad")
 
 
+def test_a_service_of_the_voice_is_asked_too_with_its_own_token(settings_file: Path, monkeypatch: pytest.MonkeyPatch):
+    shown: list[str | None] = []
+
+    def get(url: str, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
+        shown.append((headers or {}).get("Authorization"))
+        return httpx.Response(200, json={"status": "ok", "model": "chatterbox-turbo"})
+
+    monkeypatch.setattr(doctor.httpx, "get", get)
+    lines = ('TTS__URLS=["ws://127.0.0.1:8002"]', "TTS__TOKEN=token-of-the-voice")
+    finding = findings(settings_file, *lines)["text to speech at ws://127.0.0.1:8002"]
+    assert finding.verdict == "ok" and "chatterbox-turbo" in finding.found
+    assert shown == [None, "Bearer token-of-the-voice"]
+
+
+def test_a_service_of_the_voice_that_is_not_there_is_found(settings_file: Path):
+    finding = findings(settings_file, 'TTS__URLS=["ws://127.0.0.1:9"]')["text to speech at ws://127.0.0.1:9"]
+    assert finding.verdict == "bad" and finding.mend is not None
+    assert "services/tts/server.py" in finding.mend and "VOICE_AGENT_TTS__URLS" in finding.mend
+
+
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:9/ears", "ws://127.0.0.1:99999", "ws://[x"])
 def test_a_speech_service_that_is_not_there_is_found(settings_file: Path, url: str):
     assert findings(settings_file, f'STT__URLS=["{url}"]')[f"speech to text at {url}"].verdict == "bad"

@@ -87,6 +87,10 @@ async def test_speaking_over_the_agent_silences_it(
     # What was cut off is not remembered as said in full.
     remembered = [message["content"] for message in brain.requests[-1] if message["role"] == "assistant"]
     assert all(words(STORY) not in words(text) for text in remembered)
+    # It is remembered up to where it was cut off, and the caller's page shows it so.
+    (cut_off,) = [words(text) for text in remembered if words(text).startswith("once")]
+    assert words(STORY).startswith(cut_off) and len(cut_off.split()) >= 2
+    assert abs(len(words(first.reply).split()) - len(cut_off.split())) <= 2
 
 
 async def test_two_calls_at_once_do_not_mix(echo_agent: ServedAgent, brain: EchoBrain, questions: list[Path]) -> None:

@@ -19,8 +19,9 @@ from engines.errors import (
 )
 from engines.protocol import TranscriptionOptions
 from engines.remote import MAX_SENDS, RemoteSpeechToText
-from engines.remote_link import MAX_FAILED, MAX_SILENT, Backoff, Link, Trust, url_of
-from services.asr.service import Status
+from engines.remote_link import Link, url_of
+from engines.remote_trust import MAX_FAILED, MAX_SILENT, Backoff, Trust
+from services.common.state import Status
 from tests.services.asr.fake import SECOND, FakeEngine, RunningService, running_service, transcript_of, until
 
 

@@ -276,6 +276,14 @@ class TestTranscript:
         assert transcript.turns[0].reply_text(interrupted=True) == "One. Two."
         assert transcript.turns[0].reply_text(interrupted=False) == "One."
 
+    def test_with_word_times_a_sentence_of_which_no_word_was_spoken_is_left_out(self) -> None:
+        transcript = Transcript()
+        transcript.begin_turn()
+        transcript.receive(output("One two.", "in-progress", 1, "One"), 1.0)
+        transcript.receive(output("Three.", "new", 2), 1.5)
+        transcript.receive(output("One two.", "completed", 1, "One two."), 2.0)
+        assert transcript.turns[0].reply_text(interrupted=True) == "One two."
+
     @pytest.mark.parametrize("speech_end", [1.8, 2.5])
     def test_an_answer_that_cut_in_gives_way_to_the_one_that_counts(self, speech_end: float) -> None:
         transcript = Transcript()

@@ -1,14 +1,10 @@
 """An engine whose answers are known, and a service around it on a free port."""
 
 import asyncio
-import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from websockets.asyncio.client import ClientConnection, connect
 
 from configs.settings import AsrServiceSettings, Settings
 from engines.errors import EngineError
@@ -16,7 +12,11 @@ from engines.protocol import DEFAULT_OPTIONS, Segment, Transcript, Transcription
 from engines.vad import SileroVad
 from services.asr.app import create_app
 from services.asr.service import AsrService
-from services.common.serving import drain, new_server
+from services.common.serving import drain
+from tests.services import serving as serving_helpers
+from tests.services.serving import connected, serving, until
+
+__all__ = ["FakeEngine", "RunningService", "Talk", "raw", "running_service", "talking", "transcript_of", "until"]
 
 SECOND = b"\x01\x00" * 16_000
 
@@ -121,21 +121,10 @@ async def running_service(
     ear = SileroVad() if vad else None
     service.engine, service.vad = engine, ear
     service.state.status = service.state.status.OK
-    listener = socket.create_server(("127.0.0.1", port))
-    # As `server.serve()` does, without the tenths of a second that it sleeps.
-    server = new_server(asr, create_app(service))
-    server.config.load()
-    server.lifespan = server.config.lifespan_class(server.config)
-    await server.startup(sockets=[listener])
     try:
-        yield RunningService(service, engine, listener.getsockname()[1], asr)
+        async with serving(create_app(service), asr, port) as port:
+            yield RunningService(service, engine, port, asr)
     finally:
-        for listening in server.servers:
-            listening.close()
-        listener.close()
-        for connection in list(server.server_state.connections):
-            connection.shutdown()
-        await until(lambda: not server.server_state.connections and not server.server_state.tasks)
         await service.close()
 
 
@@ -151,58 +140,15 @@ async def talking(running: RunningService, **start: Any) -> AsyncIterator["Talk"
 @asynccontextmanager
 async def raw(running: RunningService, **options: Any) -> AsyncIterator["Talk"]:
     """A raw WebSocket to the service, before anything was said."""
-    options = {"proxy": None, "compression": None, "close_timeout": 1, **options}
-    async with connect(f"{running.address}/v1/stream/asr", **options) as websocket:
+    async with connected(f"{running.address}/v1/stream/asr", **options) as websocket:
         yield Talk(websocket)
 
 
-@dataclass
-class Talk:
+class Talk(serving_helpers.Talk):
     """Says and hears messages."""
-
-    socket: ClientConnection
-
-    async def say(self, kind: str, **fields: Any) -> None:
-        """Send a control message."""
-        await self.socket.send(json.dumps({"type": kind, **fields}))
 
     async def utter(self, utterance_id: str, pcm: bytes = SECOND, **options: Any) -> None:
         """Send a whole utterance."""
         await self.say("utterance", id=utterance_id, **options)
         await self.socket.send(pcm)
         await self.say("end", id=utterance_id)
-
-    async def hear(self, secs: float = 10) -> dict[str, Any]:
-        """The next message."""
-        async with asyncio.timeout(secs):
-            return json.loads(await self.socket.recv())
-
-    async def hear_all(self) -> list[dict[str, Any]]:
-        """Every message until the connection is closed."""
-        async with asyncio.timeout(10):
-            return [json.loads(message) async for message in _until_closed(self.socket)]
-
-    async def close_code(self) -> int | None:
-        """The code with which the service closes, whatever it says before."""
-        async with asyncio.timeout(10):
-            async for _ in _until_closed(self.socket):
-                pass
-            await self.socket.wait_closed()
-        return self.socket.close_code
-
-
-async def _until_closed(websocket: ClientConnection) -> AsyncIterator[str | bytes]:
-    from websockets.exceptions import ConnectionClosed
-
-    try:
-        while True:
-            yield await websocket.recv()
-    except ConnectionClosed:
-        return
-
-
-async def until(condition: Any, secs: float = 5) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(secs):
-        while not condition():
-            await asyncio.sleep(0.01)

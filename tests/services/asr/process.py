@@ -1,96 +1,19 @@
-"""Runs the service as operators do, as a process of its own."""
+"""Runs the speech-to-text service as operators do, as a process of its own."""
 
-import os
-import re
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import AbstractContextManager
 
-ROOT = Path(__file__).parents[3]
-START_SECS = 60
-STOP_SECS = 20
-READY = re.compile(r"ready at (http://\S+), loaded in [\d.]+ s")
+from tests.services import process
+from tests.services.process import ROOT, STOP_SECS, ServiceProcess, environment, started
+from tests.services.serving import free_port
 
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
+__all__ = ["ROOT", "STOP_SECS", "ServiceProcess", "command", "environment", "free_port", "service_process"]
 
 
 def command(*flags: str) -> list[str]:
     """How the service is started."""
-    return [sys.executable, "services/asr/server.py", *flags]
+    return process.command("asr", *flags)
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment without settings, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VOICE_AGENT_")}
-    return {**kept, "NO_COLOR": "1", **more}
-
-
-@dataclass
-class ServiceProcess:
-    """A running service and the lines that it printed and logged."""
-
-    process: subprocess.Popen[str]
-    port: int
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        """For HTTP."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def socket_url(self) -> str:
-        """For the WebSocket."""
-        return f"ws://127.0.0.1:{self.port}/v1/stream/asr"
-
-    def end(self) -> int:
-        """Wait for its end; its exit code."""
-        return self.process.wait(STOP_SECS)
-
-
-@contextmanager
-def service_process(port: int, **settings: str) -> Iterator[ServiceProcess]:
-    """Start `services/asr/server.py` and wait until it is ready; at the end it is killed if it still runs.
-
-    Args:
-        port: Where to listen.
-        settings: Of the section `asr`.
-    """
-    named = {f"VOICE_AGENT_ASR__{name.upper()}": value for name, value in settings.items()}
-    process = subprocess.Popen(
-        command("--port", str(port)),
-        cwd=ROOT,
-        env=environment(**named),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running, ready = ServiceProcess(process, port), threading.Event()
-    reader = threading.Thread(target=_read, args=(running, ready), daemon=True)
-    reader.start()
-    try:
-        if not ready.wait(START_SECS) or process.poll() is not None:
-            raise RuntimeError("the service did not become ready:\n" + "\n".join(running.lines))
-        yield running
-    finally:
-        process.kill()
-        process.wait(STOP_SECS)
-        reader.join()
-        process.stdout.close()  # pyright: ignore[reportOptionalMemberAccess]
-
-
-def _read(running: ServiceProcess, ready: threading.Event) -> None:
-    for line in running.process.stdout or ():
-        running.lines.append(line.rstrip())
-        if READY.search(line):
-            ready.set()
-    ready.set()  # The process has ended.
+def service_process(port: int, **settings: str) -> AbstractContextManager[ServiceProcess]:
+    """The service, ready, with settings of the section `asr`."""
+    return started("asr", port, section="asr", **settings)

@@ -2,8 +2,6 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +9,9 @@ import pytest
 from engines.errors import EngineBusy, EngineFailed, EngineOvertaken, EngineRefused
 from services.common import websockets as service_websockets
 from tests.services.asr.fake import SECOND, FakeEngine, RunningService, raw, running_service, talking, until
+from tests.services.serving import frame, silent_client
+
+PATH = "/v1/stream/asr"
 
 
 async def at_rest(running: RunningService) -> None:
@@ -329,27 +330,8 @@ async def test_an_utterance_whose_audio_stops_is_given_up_and_a_client_that_only
         assert (await talk.hear())["id"] == "b"
 
 
-@asynccontextmanager
-async def silent_client(running: RunningService) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A client below WebSocket libraries: it answers no ping, and reads only what it wants to."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=4096)
-    request = "GET /v1/stream/asr HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    writer.write(f"{request}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-    await reader.readuntil(b"\r\n\r\n")
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0.01)
-
-
-def frame(payload: bytes, opcode: int) -> bytes:
-    """A masked frame; the mask is zero."""
-    return struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, len(payload)) + bytes(4) + payload
-
-
 async def test_a_client_from_whom_not_even_a_pong_comes_is_closed():
-    async with running_service(idle_secs=0.4) as running, silent_client(running) as (reader, writer):
+    async with running_service(idle_secs=0.4) as running, silent_client(running.port, PATH) as (reader, writer):
         writer.write(frame(b'{"type":"start","version":1,"sample_rate":16000}', 1))
         async with asyncio.timeout(5):
             told = await reader.read(-1)
@@ -366,7 +348,7 @@ async def test_a_client_that_does_not_read_is_closed_and_holds_nothing(
     wordy = FakeEngine(text="word " * 60_000)
     async with (
         running_service(wordy, max_outgoing=8, idle_secs=60) as running,
-        silent_client(running) as (reader, writer),
+        silent_client(running.port, PATH) as (reader, writer),
     ):
         writer.write(frame(b'{"type":"start","version":1,"sample_rate":16000}', 1))
         for number in range(60):

@@ -1,9 +1,12 @@
 """Leading silence is cut: the caller would wait for it."""
 
+import random
+
 import numpy as np
 import pytest
 
-from engines.voices.silence import KEPT_SECS, trim_leading_silence
+from engines.speech import LeadingTrim, trim_leading_silence
+from engines.speech.leading import GIVE_UP_SECS, KEPT_SECS
 
 RATE = 24_000
 KEPT = int(KEPT_SECS * RATE)
@@ -15,6 +18,15 @@ def tone(secs: float, level: float = 0.3) -> np.ndarray:
 
 def silence(secs: float) -> np.ndarray:
     return np.zeros(int(secs * RATE), dtype=np.float32)
+
+
+def streamed(audio: np.ndarray, chance: random.Random) -> np.ndarray:
+    trim, at, heard = LeadingTrim(RATE), 0, []
+    while at < len(audio):
+        size = chance.choice((1, 7, 240, 480, 5000))
+        heard.append(trim.push(audio[at : at + size]))
+        at += size
+    return np.concatenate([*heard, trim.finish()])
 
 
 def test_silence_before_the_first_sound_is_cut_but_for_a_little():
@@ -47,3 +59,25 @@ def test_at_other_sample_rates_the_same_time_is_kept(rate: int):
     audio = np.concatenate([np.zeros(rate, dtype=np.float32), np.full(rate, 0.5, dtype=np.float32)])
     kept = len(trim_leading_silence(audio, rate)) / rate - 1
     assert 0 <= kept <= KEPT_SECS + 0.011
+
+
+@pytest.mark.parametrize("quiet_secs", [0.0, 0.02, 0.3, 0.777])
+def test_a_stream_is_cut_as_the_whole(quiet_secs: float):
+    audio = np.concatenate([silence(quiet_secs), tone(0.4), silence(0.3), tone(0.1)])
+    for seed in range(10):
+        assert np.array_equal(streamed(audio, random.Random(seed)), trim_leading_silence(audio, RATE))
+
+
+def test_sound_is_not_held_back():
+    trim = LeadingTrim(RATE)
+    assert len(trim.push(silence(0.2))) == 0
+    assert len(trim.push(tone(0.02))) == KEPT + len(tone(0.02))
+    assert trim.cut == len(silence(0.2)) - KEPT
+    assert len(trim.push(silence(0.02))) == len(silence(0.02))
+
+
+def test_a_long_silence_is_not_held_back_for_ever():
+    trim, audio = LeadingTrim(RATE), silence(GIVE_UP_SECS)
+    assert len(trim.push(audio[:-1])) == 0
+    assert len(trim.push(audio[-1:])) == len(audio)
+    assert len(trim.push(silence(0.5))) == len(silence(0.5))

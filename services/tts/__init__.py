@@ -1,0 +1,1 @@
+"""Text to speech as a service. See docs/protocol.md."""
