@@ -239,6 +239,12 @@ class TtsSettings(Section):
         default="full",
         description="Chatterbox: full sees all that was said, as upstream; chunked gives the stream exactly, unproven",
     )
+    flow_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="Chatterbox: steps from tokens to sound; unset is the model's own: 2 in turbo, 10 in base",
+    )
     voices_dir: str = Field(default="voices", min_length=1, description="Chatterbox: folder of cloned voices")
     voice_cache_mb: int = Field(
         default=1024, ge=16, description="Chatterbox: memory for voices in use; the longest unused goes first"
@@ -287,7 +293,15 @@ class TtsSettings(Section):
         if self.engine == "hibari":
             return self._fields("voice", "speed", "threads", "max_queue")
         names = ("voice", "max_queue", "variant", "model", "device", "dtype", "slots", "max_text_chars")
-        names += ("first_tokens", "max_ahead_secs", "flow_attention", "voices_dir", "voice_cache_mb", "watermark")
+        names += (
+            "first_tokens",
+            "max_ahead_secs",
+            "flow_attention",
+            "flow_steps",
+            "voices_dir",
+            "voice_cache_mb",
+            "watermark",
+        )
         hygiene = ("normalize_text", "trim_silence", "end_detection", "bound_length", "level_loudness")
         sampling = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "cfg_weight", "exaggeration")
         return {

@@ -76,6 +76,7 @@ class ChatterboxEngine:
         chunk_tokens: Sequence[int] = (25, 50, 75),
         max_ahead_secs: float = 8.0,
         flow_attention: Literal["full", "chunked"] = "full",
+        flow_steps: int | None = None,
         voice: str = "default",
         voices_dir: str | Path = "voices",
         voice_cache_mb: int = 1024,
@@ -100,6 +101,8 @@ class ChatterboxEngine:
             chunk_tokens: Tokens of the pieces after it; the last one repeats.
             max_ahead_secs: A stream with so much sound ahead of its listener waits.
             flow_attention: `full` as upstream, or `chunked`, which gives the stream exactly; see `s3gen`.
+            flow_steps: From tokens to sound; fewer are quicker and rougher. None is the model's own: 2 in turbo, 10 in
+                base.
             voice: Who speaks where a stream does not say.
             voices_dir: Folder of cloned voices.
             voice_cache_mb: Memory for voices on the device.
@@ -132,6 +135,7 @@ class ChatterboxEngine:
             max_streams=slots + max_queue,
             max_text_chars=max_text_chars,
             attention=flow_attention,
+            flow_steps=flow_steps,
             pace=pace,
             mending=hygiene.mending if exact_tokens is None else replace(hygiene.mending, cut_babble=False),
             watermark=watermark,

@@ -7,6 +7,7 @@ The rules:
   yet it takes only the most urgent.
 - A piece of sound that is not urgent waits a moment for others: a run of many costs much less than as many runs.
 - The first piece of sound is small; the next ones grow, and with much sound left a piece may be as long as half of it.
+- The busier the vocoder, the longer the pieces: each goes over all that was said before, so few long ones cost less.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Pace:
         chunk_tokens: Tokens of the pieces after it, the last one repeats.
         max_ahead_secs: With so much sound left, a stream waits.
         most_tokens: Longest piece.
+        calm: Up to this share of the time the vocoder may work before pieces grow.
         quick_rows: Rows of a step while somebody has heard nothing yet.
         urgent_secs: With less sound left than this, the next piece does not wait for others.
         gather_secs: So long it waits at most.
@@ -38,7 +40,8 @@ class Pace:
     first_tokens: int = 15
     chunk_tokens: tuple[int, ...] = (25, 50, 75)
     max_ahead_secs: float = 8.0
-    most_tokens: int = 125
+    most_tokens: int = 150
+    calm: float = 0.6
     quick_rows: int = 32
     urgent_secs: float = 0.6
     gather_secs: float = 0.15
@@ -102,18 +105,21 @@ def _somebody_waits(candidates: Sequence[Candidate[T]]) -> bool:
     return any(item.live and item.fresh for item in candidates)
 
 
-def next_piece(pieces: int, buffered_secs: float, fresh: bool, pace: Pace) -> int:
+def next_piece(pieces: int, buffered_secs: float, fresh: bool, pace: Pace, *, busy: float = 0.0) -> int:
     """How many tokens the next piece of a sentence should have.
 
     Args:
         pieces: Pieces of this sentence so far.
         buffered_secs: Sound that the listener has left.
         fresh: Whether the listener has heard nothing yet.
+        pace: When there is enough.
+        busy: Share of the time in which the vocoder works, 0 to 1.
     """
+    pressure = max(0.0, busy - pace.calm) / (1 - pace.calm)
     if fresh and not pieces:
-        return pace.first_tokens
+        return min(int(pace.first_tokens * (1 + pressure)), pace.most_tokens)
     usual = pace.chunk_tokens[min(max(pieces - 1, 0), len(pace.chunk_tokens) - 1)]
-    return min(max(usual, int(buffered_secs / 2 * TOKENS_PER_SEC)), pace.most_tokens)
+    return min(max(int(usual * (1 + 2 * pressure)), int(buffered_secs / 2 * TOKENS_PER_SEC)), pace.most_tokens)
 
 
 def is_due(known: int, used: int, ended: bool, wanted: int) -> bool:

@@ -180,7 +180,11 @@ class Watermarker:
         """The marks of what lies in `_signal` and `_counts`."""
         signal = self._signal[: rows * (length + FRAME)].view(rows, length + FRAME)
         made = self._made[: rows * length].view(rows, length)
-        self._graphs.run((rows, length), lambda: made.copy_(self._mark(signal, self._counts[:rows])))
+
+        def work() -> None:
+            made.copy_(self._mark(signal, self._counts[:rows]))
+
+        self._graphs.run((rows, length), work)
         return made
 
     def _mark(self, signal: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

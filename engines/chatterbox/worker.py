@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from loguru import logger
 
+from engines.chatterbox.busy import BusyMeter
 from engines.chatterbox.finish import Finisher, Piece
 from engines.chatterbox.schedule import (
     TOKENS_PER_SEC,
@@ -76,6 +77,7 @@ class Worker:
         self._closed = False
         self._failures = 0
         self._last_failure = ""
+        self._vocoder_busy = BusyMeter()
         self._open = 0
         self.most_open = 0
         self._thread = threading.Thread(target=self._work, name="chatterbox", daemon=True)
@@ -344,10 +346,12 @@ class Worker:
             return utterance.ended  # Whole sentences: nobody waits, and pieces would depend on the moment.
         if utterance.due_since is not None:
             return True
-        wanted = next_piece(utterance.pieces, speaker.buffered_secs(now), speaker.fresh, self._pace)
+        left, busy = speaker.buffered_secs(now), self._vocoder_busy.share(now)
+        wanted = next_piece(utterance.pieces, left, speaker.fresh, self._pace, busy=busy)
         return is_due(len(utterance.tokens), utterance.used, utterance.ended, wanted)
 
     def _begin_sound(self, pairs: Sequence[Pair]) -> None:
+        self._vocoder_busy.turn(True, self._clock())
         self._sounding.launch(pairs)
         for speaker, utterance in pairs:
             if utterance.last_piece:
@@ -360,6 +364,7 @@ class Worker:
             return
         try:
             sounds = self._sounding.read()
+            self._vocoder_busy.turn(False, self._clock())
             self._failures = 0
         except Exception as error:
             self._failed(error)

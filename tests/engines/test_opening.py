@@ -39,7 +39,7 @@ def test_chatterbox_takes_exactly_what_the_settings_give(monkeypatch: pytest.Mon
     settings = TtsSettings(engine="chatterbox", voice="default", watermark=False, trim_silence=False, min_p=0.1)
     open_voice("chatterbox", **settings.engine_arguments)
     assert set(asked) <= set(parameters)
-    assert asked["watermark"] is False and asked["chunk_tokens"] == (20, 30, 50)
+    assert asked["watermark"] is False and asked["chunk_tokens"] == (25, 50, 75)
     assert asked["hygiene"] == module.Hygiene(trim_silence=False) and asked["sampling"] == SpeechOptions(min_p=0.1)
 
 

@@ -50,7 +50,7 @@ def test_graphs_give_what_single_kernels_give(s3gen: Any, attention: Any, prepar
     options: dict[str, Any] = {"device": "cuda", "dtype": torch.float32, "attention": attention}
     graphed = decoder_of(s3gen, **options)
     if prepared:
-        assert graphed.prepare(min_tokens=64, max_tokens=128, max_frames=64) > 0
+        graphed.prepare(min_tokens=64, max_tokens=128, max_frames=64)
     plain = eager(decoder_of(s3gen, **options))
     expected = spoken(plain, ENDS)
     assert len(expected) == 60 * 960 and expected.std() > 0.01

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from engines.chatterbox.busy import BusyMeter
 from engines.chatterbox.listener import Listener
 from engines.chatterbox.sampling_options import OWN, resolve
 from engines.chatterbox.schedule import (
@@ -100,6 +101,23 @@ def test_nobody_to_decode():
 )
 def test_pieces_grow_and_are_longer_with_more_sound_left(pieces: int, buffered: float, is_fresh: bool, tokens: int):
     assert next_piece(pieces, buffered, is_fresh, PACE) == tokens
+
+
+def test_pieces_grow_with_the_vocoders_load():
+    calm, full = (next_piece(1, 0.3, False, PACE, busy=busy) for busy in (PACE.calm, 1.0))
+    assert (calm, full) == (20, 60)
+    assert next_piece(0, 0.0, True, PACE, busy=1.0) == 20
+    assert next_piece(9, 0.3, False, PACE, busy=1.0) == PACE.most_tokens
+
+
+def test_how_busy_it_was_of_late():
+    meter = BusyMeter()
+    assert meter.share(5.0) == 0.0
+    for second in range(20):
+        meter.turn(True, second)
+        meter.turn(False, second + 0.25)
+    assert meter.share(20.0) == pytest.approx(0.25, abs=0.05)
+    assert meter.share(40.0) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_piece_waits_for_its_lookahead_but_not_at_the_end():
