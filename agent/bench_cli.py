@@ -171,7 +171,7 @@ def tts(
             urls=tuple(url or ()),
             token=token or (settings.token.get_secret_value() if settings.token else None),
             name=settings.engine,
-            engine=_tts_arguments(settings),
+            engine=settings.engine_arguments,
             random_weights=random_weights,
             baseline=baseline,
             baseline_secs=baseline_secs,
@@ -182,10 +182,3 @@ def tts(
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped before the end")
-
-
-def _tts_arguments(settings: Any) -> dict[str, Any]:
-    """What the engine in this process is built with. A voice that nobody chose is hibari's; Chatterbox has its own."""
-    arguments = settings.engine_arguments
-    unchosen = settings.voice == type(settings).model_fields["voice"].default
-    return {**arguments, "voice": "default"} if settings.engine == "chatterbox" and unchosen else arguments

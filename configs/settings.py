@@ -208,7 +208,7 @@ class TtsSettings(Section):
     voice: str = Field(
         default="heart",
         min_length=1,
-        description="voice of that engine: heart is hibari's packaged one, default the one that comes with Chatterbox",
+        description="voice of that engine: heart is hibari's packaged one; Chatterbox takes it for default, its own",
     )
     speed: float = Field(default=1.0, ge=0.5, le=2.0, description="1 is the voice's own pace (hibari)")
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one synthesis (hibari)")
@@ -264,6 +264,18 @@ class TtsSettings(Section):
     )
     cfg_weight: float | None = Field(default=None, ge=0, le=1, description="Chatterbox base: unset is the model's own")
     exaggeration: float | None = Field(default=None, ge=0, le=2, description="Chatterbox base: emotion; 0.5 is usual")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_engine_has_a_voice_of_its_own(cls, values: Any) -> Any:
+        # A profile names hibari's; who chooses the other engine need not choose the voice as well.
+        if (
+            isinstance(values, dict)
+            and values.get("engine") == "chatterbox"
+            and values.get("voice", "heart") == "heart"
+        ):
+            return {**values, "voice": "default"}
+        return values
 
     @field_validator("urls")
     @classmethod

@@ -31,7 +31,7 @@ from scripts.bench_asr_memory import host_mib
 from scripts.random_chatterbox import tiny_architecture, write_checkpoint
 
 MIB = 2**20
-WORDS = "well the train to town leaves at half past nine and I will be there before you with the keys".split()
+TEXT = "well the train to town leaves at half past nine and I will be there before you with the keys"
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ async def speak(engine: ChatterboxEngine, drawn: random.Random, cut: bool) -> No
     """One request of a few words."""
 
     async def text() -> AsyncIterator[str]:
-        yield " ".join(drawn.choices(WORDS, k=drawn.randint(2, 6))) + "."
+        yield " ".join(drawn.choices(TEXT.split(), k=drawn.randint(2, 6))) + "."
 
     stream = engine.synthesize(text(), SpeechOptions(seed=drawn.randrange(1000)))
     async for _ in stream:

@@ -200,6 +200,7 @@ def show(report: Mapping[str, Any], machine: str) -> None:
 def _show_one(item: Mapping[str, Any]) -> None:
     head = f"{item['load']['speakers']} speakers:"
     left, cut, memory, gpu = item["ahead_secs"], item["cancelled"], item["memory"], item["gpu"]
+    print(f"{head} {item['answers']} answers")
     print(
         f"{head} from the request p95 {milliseconds(item['from_request_ms']['p95'])} ms; left to play when more came: "
         f"{_figure(left['p5'], 2)} s (5 %), {_figure(left['p50'], 2)} s (median), {_figure(left['max'], 1)} s at most"

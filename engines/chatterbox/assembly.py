@@ -25,6 +25,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 TOKENS_PER_CHAR = 2.1
 """Room for speech: 25 tokens a second, and 12 letters a second, slower than anybody speaks."""
 
+EVERY_FRAME = 1 << 20
+"""Long pieces come too, of files and of streams far ahead: none of their graphs is captured while others listen."""
+
 TEXT_PER_CHAR = {"turbo": 0.4, "base": 0.9}
 PREFIX = {"turbo": 376, "base": 34}
 """Positions of a voice in the token model's cache."""
@@ -52,6 +55,9 @@ class Assembly:
     tokenize: Callable[[str], torch.Tensor]
     positions: int
     """Of a slot: voice, text and speech."""
+
+    most_tokens: int
+    """Speech tokens of one sentence that the vocoder has room for."""
 
     prepare: Callable[[], None]
     """Captures what is captured; for the worker's thread."""
@@ -124,13 +130,14 @@ def assemble(
             decoder.prepare()
         with patient.use():
             # Shorter ones than the model's own voice are rare; they are captured when they come.
-            vocoder.prepare(min_tokens=int(loaded.conditionals.gen["prompt_token"].shape[1]))
+            vocoder.prepare(min_tokens=int(loaded.conditionals.gen["prompt_token"].shape[1]), max_frames=EVERY_FRAME)
         if watermarker is not None:
             watermarker.prepare()
 
     voices = DeviceVoices(VoiceLibrary(voices_dir, loaded), bring, worker, max_bytes=voice_cache_bytes)
     summary = _summary(decoder, slots, positions, device, watermark)
-    return Assembly(worker, voices, loaded.tokenize, decoder.max_positions, prepare, summary)
+    most_tokens = vocoder.max_tokens - len(closing)
+    return Assembly(worker, voices, loaded.tokenize, decoder.max_positions, most_tokens, prepare, summary)
 
 
 def positions_for(variant: str, max_text_chars: int) -> int:

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from loguru import logger
+
 from engines.chatterbox.s3gen.decoder import Prompt
 from engines.chatterbox.t3.request import Conditioning
 from engines.chatterbox.voices import VoiceCache
 from engines.chatterbox.worker import Worker
-from engines.errors import EngineClosed
+from engines.errors import EngineClosed, EngineError, EngineFailed
 from engines.protocol import Voice
 
 
@@ -93,8 +95,15 @@ class DeviceVoices:
             loading = asyncio.get_running_loop().run_in_executor(self._thread, self._library.load, voice)
         except RuntimeError:
             raise EngineClosed("chatterbox has been shut down") from None
-        conditionals = await loading
-        ready = await asyncio.wrap_future(self._worker.call(lambda: self._bring(conditionals, exaggeration)))
+        try:
+            conditionals = await loading
+            ready = await asyncio.wrap_future(self._worker.call(lambda: self._bring(conditionals, exaggeration)))
+        except EngineError:
+            raise
+        except Exception as error:
+            # No room on the device, a library that stumbles: it concerns those who want this voice, nobody else.
+            logger.error(f"the voice {voice} could not be made ready: {type(error).__name__}: {error}")
+            raise EngineFailed(f"the voice {voice} could not be made ready: {type(error).__name__}") from error
         self._cache.put(key, ready)
         return ready
 

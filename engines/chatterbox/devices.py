@@ -1,5 +1,6 @@
 """Where work runs: the device, its lanes (CUDA streams), and how long work took there."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,6 +39,8 @@ class Stopwatch:
         self._on_cuda = device.type == "cuda"
         self._running: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._secs = 0.0
+        # Those who ask for the seconds are on another thread than the work.
+        self._lock = threading.Lock()
 
     @contextmanager
     def time(self) -> Iterator[None]:
@@ -51,7 +54,8 @@ class Stopwatch:
         begin.record()
         yield
         end.record()
-        self._running.append((begin, end))
+        with self._lock:
+            self._running.append((begin, end))
         if len(self._running) > 64:
             self._collect()
 
@@ -63,10 +67,11 @@ class Stopwatch:
         return self._secs
 
     def _collect(self) -> None:
-        running = []
-        for begin, end in list(self._running):
-            if end.query():
-                self._secs += begin.elapsed_time(end) / 1000
-            else:
-                running.append((begin, end))
-        self._running = running
+        with self._lock:
+            running = []
+            for begin, end in self._running:
+                if end.query():
+                    self._secs += begin.elapsed_time(end) / 1000
+                else:
+                    running.append((begin, end))
+            self._running = running

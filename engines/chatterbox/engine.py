@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
+from loguru import logger
 
 from engines.chatterbox.assembly import Assembly, Shape, assemble
 from engines.chatterbox.finish import Mending
@@ -19,11 +20,12 @@ from engines.chatterbox.schedule import Pace
 from engines.chatterbox.speaker import Outlet, Speaker, Utterance
 from engines.chatterbox.stages import SILENCE_TOKEN
 from engines.chatterbox.t3.request import T3Request
-from engines.errors import EngineClosed, EngineRefused
+from engines.errors import EngineClosed, EngineError, EngineFailed, EngineRefused
 from engines.protocol import DEFAULT_SPEECH, SpeechChunk, SpeechOptions, Voice
 from engines.speech import EndLimits, EndWatch
 from engines.text import Sentence, SentenceAssembler, spoken_length
 
+T = TypeVar("T")
 SAMPLE_RATE = 24_000
 SEEDS = 2**31
 MAX_SENTENCES = 32
@@ -159,13 +161,13 @@ class ChatterboxEngine:
 
     async def voices(self) -> tuple[Voice, ...]:
         """See `engines.protocol.TextToSpeech.voices`."""
-        found = await asyncio.get_running_loop().run_in_executor(self._texts, self._assembly.voices.list)
+        found = await self._aside(self._assembly.voices.list)
         return tuple(sorted(found, key=lambda voice: (voice.id != self._voice, voice.id)))
 
     async def warm_up(self) -> None:
         """Capture what is captured, and make ready the voice that speaks where a stream does not say."""
         await asyncio.wrap_future(self._assembly.worker.call(self._assembly.prepare))
-        await self._assembly.voices.get(self._voice, self._defaults.exaggeration)
+        await self._assembly.voices.get(self._voice, round(20 * self._defaults.exaggeration) / 20)
 
     def stats(self) -> dict[str, float]:
         """What was done since the beginning: seconds of each stage, and counts."""
@@ -179,7 +181,10 @@ class ChatterboxEngine:
             raise EngineClosed("chatterbox has been shut down")
         sampling = resolve(options, self._defaults)
         voice_id = options.voice or self._voice
-        voice = await self._assembly.voices.get(voice_id, sampling.exaggeration)
+        # Turbo has no exaggeration: what a client says of it must not make the same voice anew.
+        # In base each value is a voice of its own on the device, so nearly equal ones are one.
+        exaggeration = round(20 * (sampling if self._variant == "base" else self._defaults).exaggeration) / 20
+        voice = await self._assembly.voices.get(voice_id, exaggeration)
         outlet = Outlet(asyncio.get_running_loop())
         speaker = Speaker(voice, options.live, outlet.put)
         self._assembly.worker.open(speaker, voice_id)
@@ -220,14 +225,31 @@ class ChatterboxEngine:
         def utterances() -> list[Utterance]:
             return [self._utterance(speaker, sentence, sampling, seeds) for sentence in take()]
 
-        for utterance in await asyncio.get_running_loop().run_in_executor(self._texts, utterances):
+        for utterance in await self._aside(utterances):
             self._assembly.worker.say(speaker, utterance)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what no event loop has the time for."""
+        try:
+            future = self._texts.submit(work)
+        except RuntimeError:
+            raise EngineClosed("chatterbox has been shut down") from None
+        try:
+            return await asyncio.wrap_future(future)
+        except (EngineError, OSError):
+            raise
+        except Exception as error:
+            # A text that the tokenizer or the normaliser stumbles over is lost, not the connection that it came by.
+            logger.opt(exception=error).error("a text could not be prepared")
+            raise EngineFailed(f"the text could not be prepared: {type(error).__name__}") from error
 
     def _utterance(self, speaker: Speaker, sentence: Sentence, sampling: Sampling, seeds: random.Random) -> Utterance:
         tokens = self._assembly.tokenize(sentence.spoken)
         room = self._assembly.positions - speaker.voice.conditioning.positions - len(tokens) - 2
         if room < 25:
             raise EngineRefused(f"a sentence of {len(tokens)} text tokens is too long to be spoken as one")
+        # A short text leaves more room in its slot than the vocoder has for what it may become.
+        room = min(room, self._assembly.most_tokens)
         watch = None
         exact = min(self._exact(sentence.spoken), room) if self._exact is not None else None
         bound = room

@@ -193,14 +193,29 @@ class Finisher:
             if piece is None:
                 return
             waiting.append(piece)
+            closing = False
             while not self._queue.empty():
                 if (following := self._queue.get()) is None:
-                    return
+                    # What came before the end is still given: the worker has forgotten those streams, nobody else
+                    # would tell them anything.
+                    closing = True
+                    break
                 waiting.append(following)
             while waiting:
                 began_at = self._clock()
-                self._finish(_one_of_each(waiting))
+                self._finish_safely(_one_of_each(waiting))
                 self.busy_secs += self._clock() - began_at
+            if closing:
+                return
+
+    def _finish_safely(self, pieces: list[Piece]) -> None:
+        try:
+            self._finish(pieces)
+        except Exception as error:
+            # The thread goes on, or every stream would wait for ever.
+            logger.error(f"the sound of {len(pieces)} streams could not be finished: {type(error).__name__}: {error}")
+            for piece in pieces:
+                self._fail(piece.speaker, error)
 
     def _finish(self, pieces: list[Piece]) -> None:
         mended = [(piece, audio) for piece in pieces if (audio := self._mend(piece)) is not None]
@@ -246,7 +261,7 @@ class Finisher:
     def _give(self, piece: Piece, audio: np.ndarray) -> None:
         speaker, final = piece.speaker, piece.utterance is None
         chunk = speaker.sound.chunk(audio, final=final)
-        speaker.unheard_samples = max(0, speaker.unheard_samples - len(piece.audio))
+        speaker.finished_samples += len(piece.audio)
         if speaker.cancelled:
             return
         if chunk.pcm or chunk.marks:
@@ -259,6 +274,11 @@ class Finisher:
     def _fail(self, speaker: Speaker, error: Exception) -> None:
         failure = error if isinstance(error, EngineError) else EngineFailed(f"the sound failed: {type(error).__name__}")
         failure.__cause__ = None if failure is error else error
+        if not speaker.cancelled:
+            # Told here and at once: of a stream whose last sound has come this far the worker knows nothing any more,
+            # and what follows this piece must not pass for the whole.
+            speaker.cancelled = True
+            speaker.tell(failure)
         self._on_failure(speaker, failure)
 
 

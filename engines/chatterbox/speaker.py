@@ -34,6 +34,7 @@ class Utterance:
         ended: Whether there will be no more tokens.
         stream: Its place in the vocoder; made with its first piece.
         used: Tokens that the pieces so far were made of.
+        shown: Tokens that the vocoder knows: those, and what it looked ahead at. It forgets none.
         pieces: Pieces of sound so far.
         last_piece: Whether the last of them was begun.
     """
@@ -48,6 +49,7 @@ class Utterance:
     ended: bool = False
     stream: Any = None
     used: int = 0
+    shown: int = 0
     pieces: int = 0
     last_piece: bool = False
     reading: bool = False
@@ -60,10 +62,10 @@ class Utterance:
     """Tokens that the model made, with those that stand for no sound."""
 
     def end(self, keep: int | None = None) -> None:
-        """No more tokens; only the first `keep` are heard, and those that pieces were made of."""
+        """No more tokens; only the first `keep` are heard, and those that the vocoder knows already."""
         self.ended = True
         if keep is not None:
-            del self.tokens[max(keep, self.used) :]
+            del self.tokens[max(keep, self.shown) :]
 
 
 @dataclass(eq=False)
@@ -89,10 +91,18 @@ class Speaker:
     sound: Any = None
     """What the finisher knows of it; see `engines.chatterbox.finish.StreamSound`."""
 
-    unheard_samples: int = 0
-    """Of sound that was made and not yet given to the listener: in the finisher, or held back."""
+    made_samples: int = 0
+    """Of sound that went to the finisher; the worker's thread alone counts them,"""
+
+    finished_samples: int = 0
+    """and the finisher's alone those that it is done with: two threads would lose some of a common count."""
 
     opened_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def unheard_samples(self) -> int:
+        """Of sound that was made and is still with the finisher."""
+        return self.made_samples - self.finished_samples
 
     @property
     def fresh(self) -> bool:

@@ -1,6 +1,7 @@
 """The two models as the worker uses them: sentences in, tokens out; sentences with tokens in, sound out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,15 @@ class Decoding:
             utterance.slot = None
 
     def recover(self) -> None:
-        """After a failure: what was under way is lost."""
-        self._under_way = None
+        """After a failure of any kind: give memory that nobody uses back. The step under way is not of the guilty."""
         if self._lane.device.type == "cuda":
-            torch.cuda.empty_cache()
+            # A device that is broken for good refuses this, too; the failure before it has told.
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
+
+    def drop(self) -> None:
+        """After a step has failed: what was under way is lost."""
+        self._under_way = None
 
     def stats(self) -> dict[str, float]:
         """Seconds on the device, and counts, since the beginning."""
@@ -150,6 +156,7 @@ class Sounding:
         for (_, utterance), job in zip(pairs, jobs, strict=True):
             utterance.last_piece = job.final
             utterance.used = len(utterance.tokens) - (0 if job.final else LOOKAHEAD_TOKENS)
+            utterance.shown = len(utterance.tokens)
             utterance.pieces += 1
             utterance.due_since = None
         self._runs += 1

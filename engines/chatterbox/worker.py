@@ -5,11 +5,13 @@ GPU the token model and the vocoder work side by side, each on its own CUDA stre
 tokens of the one before it are read, so that neither the device nor this thread waits for the other.
 """
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
 
 from loguru import logger
@@ -70,11 +72,12 @@ class Worker:
         """
         self._decoding, self._sounding = decoding, sounding
         self._pace, self._max_streams, self._clock = pace, max_streams, clock
+        self._hurry = replace(pace, max_ahead_secs=math.inf)
         self._finisher = finisher(clock=clock, on_over=self._end_early, on_failure=self._fail_later)
         self._speakers: list[Speaker] = []
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
-        self._closed = False
+        self._closed = self._gave_up = False
         self._failures = 0
         self._last_failure = ""
         self._vocoder_busy = BusyMeter()
@@ -89,7 +92,7 @@ class Worker:
     def problem(self) -> str | None:
         """What went wrong, when nothing has gone well for a while; None otherwise."""
         if self._closed:
-            return "the engine has been shut down"
+            return self._last_failure if self._gave_up else "the engine has been shut down"
         return self._last_failure if self._failures >= FAILURES_TO_TELL else None
 
     @property
@@ -111,8 +114,15 @@ class Worker:
                 raise EngineBusy(f"chatterbox already speaks {self._open} streams (the most it takes)")
             self._open += 1
             self.most_open = max(self.most_open, self._open)
-        speaker.sound = self._finisher.open(voice)
-        self._post(lambda: self._speakers.append(speaker))
+        try:
+            speaker.sound = self._finisher.open(voice)
+            opened = self._post(lambda: self._speakers.append(speaker))
+        except BaseException:
+            self._leave()
+            raise
+        if not opened:
+            self._leave()
+            raise EngineClosed("chatterbox has been shut down")
 
     def say(self, speaker: Speaker, utterance: Utterance) -> None:
         """Add a sentence to a stream."""
@@ -145,7 +155,8 @@ class Worker:
             except BaseException as error:
                 future.set_exception(error)
 
-        self._post(run)
+        if not self._post(run):
+            future.set_exception(EngineClosed("chatterbox has been shut down"))
         return future
 
     def close(self) -> None:
@@ -166,19 +177,27 @@ class Worker:
             "most_open_streams": float(self.most_open),
         }
 
-    def _post(self, command: Callable[[], None]) -> None:
+    def _post(self, command: Callable[[], None]) -> bool:
+        """Have something done by the worker's thread; False if it does nothing any more."""
         with self._wake:
             if self._closed:
-                return
+                return False
             self._commands.append(command)
             self._wake.notify()
+        return True
+
+    def _leave(self) -> None:
+        with self._wake:
+            self._open -= 1
 
     def _end_early(self, utterance: Utterance) -> None:
         """The finisher found the end of a sentence in its sound."""
 
         def end() -> None:
-            if not utterance.ended:
+            # Also where all tokens are there: what is left of them would be made into sound for nobody.
+            if not utterance.last_piece:
                 utterance.end(keep=utterance.used)
+                self._decoding.release(utterance)
 
         self._post(end)
 
@@ -188,14 +207,20 @@ class Worker:
     # On the worker's thread.
 
     def _work(self) -> None:
-        with self._decoding.device:
-            while not self._closed:
-                try:
-                    if not self._turn():
-                        self._rest()
-                except Exception as error:
-                    # Not of one request: what was under way is lost, the engine goes on.
-                    self._fail_all(error)
+        try:
+            with self._decoding.device:
+                while not self._closed:
+                    try:
+                        if not self._turn():
+                            self._rest()
+                    except Exception as error:
+                        # Not of one request: what was under way is lost, the engine goes on.
+                        self._fail_all(error)
+        finally:
+            # Whatever ended it: nobody may wait for a thread that is gone.
+            with self._wake:
+                self._gave_up |= not self._closed
+                self._closed = True
             self._close_all()
 
     def _turn(self) -> bool:
@@ -233,8 +258,7 @@ class Worker:
         speaker.utterances.clear()
         if not speaker.finished:
             speaker.finished = True
-            with self._wake:
-                self._open -= 1
+            self._leave()
         if speaker in self._speakers:
             self._speakers.remove(speaker)
 
@@ -274,7 +298,9 @@ class Worker:
             for utterance in speaker.utterances
             if utterance.slot is not None and not utterance.ended
         ]
-        chosen = [utterance for _, utterance in to_decode(candidates, self._pace)]
+        chosen = [
+            utterance for _, utterance in to_decode(candidates, self._hurry if self._somebody_lacks() else self._pace)
+        ]
         if not chosen and not self._decoding.busy:
             return False
         try:
@@ -282,14 +308,29 @@ class Worker:
                 self._take(utterance, token)
             self._failures = 0
         except Exception as error:
-            self._failed(error)
-            for speaker, _ in [candidate.item for candidate in candidates]:
-                self._fail(speaker, _failure(error))
+            self._step_failed(error)
         return True
 
+    def _somebody_lacks(self) -> bool:
+        """Whether a listener who has heard nothing yet waits for a slot: nobody rests in one then."""
+        if self._decoding.free:
+            return False
+        return any(speaker.live and speaker.fresh and _to_read(speaker) is not None for speaker in self._speakers)
+
     def _read_step(self) -> None:
-        for utterance, token in self._decoding.step([]):
-            self._take(utterance, token)
+        try:
+            for utterance, token in self._decoding.step([]):
+                self._take(utterance, token)
+        except Exception as error:
+            self._step_failed(error)
+
+    def _step_failed(self, error: Exception) -> None:
+        """Without its tokens nothing that is being decoded can go on."""
+        self._failed(error)
+        self._decoding.drop()
+        for speaker in list(self._speakers):
+            if any(utterance.slot is not None for utterance in speaker.utterances):
+                self._fail(speaker, _failure(error))
 
     def _take(self, utterance: Utterance, token: int) -> None:
         """The next token of a sentence."""
@@ -351,8 +392,15 @@ class Worker:
         return is_due(len(utterance.tokens), utterance.used, utterance.ended, wanted)
 
     def _begin_sound(self, pairs: Sequence[Pair]) -> None:
+        # Where those of a batch are tried one by one, the run before this one may be under way.
+        self._read_sound(wait=True)
+        # On a CPU the launch is all of it.
         self._vocoder_busy.turn(True, self._clock())
-        self._sounding.launch(pairs)
+        try:
+            self._sounding.launch(pairs)
+        except Exception:
+            self._vocoder_busy.turn(False, self._clock())
+            raise
         for speaker, utterance in pairs:
             if utterance.last_piece:
                 # Its sound is on its way: the next sentence is looked at.
@@ -362,9 +410,9 @@ class Worker:
         """Hand over what the vocoder has made."""
         if not self._sounding.busy or not (wait or self._sounding.ready()):
             return
+        self._vocoder_busy.turn(False, self._clock())
         try:
             sounds = self._sounding.read()
-            self._vocoder_busy.turn(False, self._clock())
             self._failures = 0
         except Exception as error:
             self._failed(error)
@@ -374,7 +422,7 @@ class Worker:
         for speaker, utterance, audio, last in sounds:
             if speaker.cancelled:
                 continue
-            speaker.unheard_samples += len(audio)
+            speaker.made_samples += len(audio)
             expected = len(utterance.tokens) * TOKEN_SAMPLES if utterance.ended else None
             self._finisher.put(Piece(speaker, utterance, audio, expected, last))
 
@@ -391,19 +439,26 @@ class Worker:
         self,
         pairs: Sequence[Pair],
         work: Callable[[Sequence[Pair]], None],
+        before: Exception | None = None,
     ) -> None:
         """Do something for all at once; where that fails, for one by one, so that only the guilty fails."""
         try:
             work(pairs)
             return
         except Exception as error:
-            self._failed(error)
+            if before is None:
+                self._failed(error)
+            else:
+                self._decoding.recover()  # The failure of all at once counts, not each of theirs again.
             if len(pairs) == 1:
-                self._fail(pairs[0][0], _failure(error))
+                # What a failed device has left unusable is refused when it is tried again: that is not the client's.
+                told = before if before is not None and isinstance(error, EngineRefused) else error
+                self._fail(pairs[0][0], _failure(told))
                 return
+            failure = error
         for pair in pairs:
             if not pair[0].finished:
-                self._each([pair], work)
+                self._each([pair], work, failure)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, (EngineRefused, EngineBusy)):
@@ -414,11 +469,13 @@ class Worker:
         self._decoding.recover()
         if self._failures >= FAILURES_TO_GIVE_UP:
             logger.critical("chatterbox gives up: start the process again")
-            self._closed = True
+            with self._wake:
+                self._closed = self._gave_up = True
 
     def _fail_all(self, error: Exception) -> None:
         logger.opt(exception=error).error("chatterbox failed at all streams")
         self._failed(error)
+        self._decoding.drop()
         self._sounding.drop()
         for speaker in list(self._speakers):
             self._fail(speaker, _failure(error))

@@ -25,8 +25,8 @@ from transports.caller import CallDropped, CallOptions, CallRefused, NoAnswer, p
 
 ServedWith = Callable[..., AbstractContextManager[ServedAgent]]
 WARM_CALLS = 3
-ROW_OF_CALLS = 20
-ROW_GROWTH_MIB = 30
+ROW_OF_CALLS = 12
+ROW_GROWTH_MIB = 18
 ONE_CALL_MIB = 1228
 FURTHER_CALL_MIB = 35
 
@@ -231,7 +231,7 @@ async def test_memory_of_calls_that_run_at_once(agent: ServedAgent, questions: l
         options = CallOptions(agent.url, [questions[0]], hold_secs=90, answer_timeout_secs=60)
         running.append(asyncio.create_task(place_call(options)))
         assert await until(lambda count=count: calls_now(agent) == count, 15)
-        await asyncio.sleep(8)
+        await asyncio.sleep(5)
         resident.append(agent.resident_mib())
     for call in running:
         call.cancel()

@@ -226,10 +226,13 @@ class S3GenDecoder:
         Raises:
             EngineRefused: A job cannot follow what its stream had, a stream has two jobs, or there are too many jobs.
                 Nothing has happened then.
-            EngineFailed: The device failed; the run's streams can only be closed.
+            EngineFailed: The device failed; the run's streams can only be closed. Where there was no memory for a run
+                of this size, nothing has happened to them: fewer at once may do.
         """
         windows = self._check(jobs)
         work = [(job.stream, window) for job, window in zip(jobs, windows, strict=True) if window is not None]
+        if work:
+            self._make_ready(work)
         for job, window in zip(jobs, windows, strict=True):
             job.stream.take(job.tokens, window, job.final)
         counts = [None if window is None else SAMPLES_PER_FRAME * (window.until - window.spoken) for window in windows]
@@ -297,10 +300,18 @@ class S3GenDecoder:
             joint = joint.with_other(self._bucket(stream, window))
         return joint
 
+    def _make_ready(self, work: list[tuple[Stream, Window]]) -> None:
+        """Capture what a run needs, which is where memory runs out, before its streams have moved on."""
+        bucket = self._joint(work)
+        try:
+            with self._on_device():
+                self._prepare(self._plan.batch(len(work)), bucket.tokens, bucket.frames)
+        except RuntimeError as error:
+            raise EngineFailed(f"S3Gen could not be made ready for {len(work)} jobs: {error}") from error
+
     def _run(self, work: list[tuple[Stream, Window]]) -> torch.Tensor:
         bucket = self._joint(work)
         rows = self._plan.batch(len(work))
-        self._prepare(rows, bucket.tokens, bucket.frames)
         self._welcome(work)
         self._block.upload(work, rows, bucket.tokens)
         self._flow.run(rows, bucket.tokens)

@@ -11,9 +11,12 @@ import pytest
 
 from engines.chatterbox.assembly import Shape
 from engines.chatterbox.engine import ChatterboxEngine, Hygiene
+from engines.chatterbox.finish import SentenceSound
 from engines.chatterbox.loading import Loaded, load_upstream
 from engines.errors import EngineBusy, EngineClosed, EngineError, EngineFailed, EngineRefused
 from engines.protocol import Mark, SpeechOptions
+from engines.speech import EndWatch
+from engines.text import spoken_length
 from scripts.random_chatterbox import tiny_architecture
 
 TOKENS = 20
@@ -221,7 +224,8 @@ async def test_the_models_own_end_and_the_bound_end_a_sentence(loaded_base: Load
     engine = make(loaded_base, tmp_path, exact_tokens=None, hygiene=Hygiene(trim_silence=False, end_detection=False))
     try:
         audio, marks = await say(engine, "Oh well.", exaggeration=0.8, cfg_weight=0.3)
-        assert 0 < len(audio) <= 80 * 960
+        most = EndWatch(spoken_length("Oh well.")).bound
+        assert most is not None and 0 < len(audio) <= most * 960
         assert [mark.text for mark in marks] == ["Oh", "well."]
     finally:
         await engine.close()
@@ -258,3 +262,142 @@ async def test_after_it_is_closed_it_says_so(loaded: Loaded, tmp_path: Path):
     with pytest.raises(EngineError):
         await say(engine, "Too late.")
     assert engine.problem is not None
+
+
+async def test_a_full_device_at_a_batch_of_sound_costs_nobody_anything_where_fewer_fit(
+    engine: ChatterboxEngine, monkeypatch: pytest.MonkeyPatch
+):
+    """Those of the batch are tried one by one; the sound of none may be lost over the next one's."""
+    vocoder = engine._assembly.worker._sounding._decoder
+    prepare, full = vocoder._prepare, []
+
+    def failing(rows: int, tokens: int, frames: int) -> None:
+        if rows > 1:
+            full.append(rows)
+            raise RuntimeError("CUDA out of memory")
+        prepare(rows, tokens, frames)
+
+    monkeypatch.setattr(vocoder, "_prepare", failing)
+    results = await asyncio.gather(*(say(engine, f"Speaker {number} here.", live=False) for number in range(3)))
+    assert [len(audio) for audio, _ in results] == [(TOKENS + 3) * 960] * 3
+    assert full and len(vocoder._free) == vocoder.max_streams
+
+
+async def test_what_fails_for_a_new_sentence_costs_the_others_no_token(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engine = make(loaded, tmp_path, exact_tokens=lambda _: 100)
+    try:
+        decoder = engine._assembly.worker._decoding._decoder
+        taken: list[int] = []
+        take = engine._assembly.worker._take
+        monkeypatch.setattr(
+            engine._assembly.worker, "_take", lambda utterance, token: (taken.append(token), take(utterance, token))
+        )
+        alone, _ = await say(engine, "This one goes on and on.", seed=4, live=False)
+        tokens, admit = taken[:100], decoder.admit
+        taken.clear()
+        running = asyncio.create_task(say(engine, "This one goes on and on.", seed=4, live=False))
+        await until(lambda: len(taken) > 10)
+        monkeypatch.setattr(decoder, "admit", fail)
+        with pytest.raises(EngineFailed, match="CUDA out of memory"):
+            await say(engine, "I am the one.")
+        monkeypatch.setattr(decoder, "admit", admit)
+        again, _ = await running
+        assert taken[:100] == tokens and np.abs(alone.astype(int) - again).max() <= 2
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize("variant", ["turbo", "base"])
+async def test_speech_that_is_found_over_in_its_sound_frees_its_place(
+    loaded: Loaded, loaded_base: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+):
+    """Also base's, which has no closing tokens behind those that the vocoder has looked ahead at."""
+    engine = make(loaded if variant == "turbo" else loaded_base, tmp_path, exact_tokens=lambda _: 100)
+    try:
+        monkeypatch.setattr(SentenceSound, "is_over", property(lambda _: True))
+        audio, marks = await say(engine, "Cut after its first piece. And so is this one.")
+        assert 0 < len(audio) < 2 * 100 * 960
+        assert " ".join(mark.text for mark in marks) == "Cut after its first piece. And so is this one."
+        await until(lambda: engine._assembly.worker.open_streams == 0)
+        assert decoding(engine).free == 3
+        vocoder = engine._assembly.worker._sounding._decoder
+        assert len(vocoder._free) == vocoder.max_streams
+    finally:
+        await engine.close()
+
+
+async def test_a_watermark_that_fails_at_the_very_end_is_told(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engine = make(loaded, tmp_path, watermark=True)
+    try:
+        marker: Any = engine._assembly.worker._finisher._watermarker
+        apply = marker.apply
+
+        def failing(states: Any, pieces: Any, finals: Any) -> Any:
+            if any(finals):
+                raise RuntimeError("no memory for the last of it")
+            return apply(states, pieces, finals)
+
+        monkeypatch.setattr(marker, "apply", failing)
+        async with asyncio.timeout(20):
+            with pytest.raises(EngineFailed):
+                await say(engine, "The last word is missing.")
+    finally:
+        await engine.close()
+
+
+async def test_a_sentence_becomes_no_longer_than_the_vocoder_bears(loaded: Loaded, tmp_path: Path):
+    engine = make(loaded, tmp_path, exact_tokens=lambda _: 10_000)
+    try:
+        audio, _ = await say(engine, "Short.", live=False)
+        assert len(audio) == engine._assembly.worker._sounding._decoder.max_tokens * 960
+    finally:
+        await engine.close()
+
+
+async def test_a_voice_that_there_is_no_room_for_is_its_own_streams_failure(
+    engine: ChatterboxEngine, monkeypatch: pytest.MonkeyPatch
+):
+    decoder = decoding(engine)._decoder
+    condition = decoder.condition
+    monkeypatch.setattr(decoder, "condition", fail)
+    with pytest.raises(EngineFailed, match="default could not be made ready: RuntimeError"):
+        await say(engine, "Hello there.")
+    monkeypatch.setattr(decoder, "condition", condition)
+    assert len((await say(engine, "Hello there."))[0])
+
+
+async def test_an_engine_that_has_given_up_says_why_and_lets_nobody_wait(
+    engine: ChatterboxEngine, monkeypatch: pytest.MonkeyPatch
+):
+    worker = engine._assembly.worker
+    monkeypatch.setattr(worker, "_turn", fail)
+    async with asyncio.timeout(20):
+        with pytest.raises(EngineError):
+            await say(engine, "Is anybody there?")
+        await until(lambda: not worker._thread.is_alive())
+        with pytest.raises(EngineError):
+            await say(engine, "Is anybody there?", exaggeration=0.7)
+    assert "CUDA out of memory" in str(engine.problem)
+
+
+def fail(*_: Any) -> Any:
+    raise RuntimeError("CUDA out of memory")
+
+
+async def test_nobody_rests_in_a_slot_that_a_new_listener_waits_for(loaded: Loaded, tmp_path: Path):
+    """A sentence of 10 s whose listener has a second of it left would hold its slot for 9 s."""
+    engine = make(loaded, tmp_path, slots=1, max_text_chars=200, max_ahead_secs=1.0, exact_tokens=lambda _: 250)
+    first = asyncio.create_task(say(engine, "The first one speaks for a long time."))
+    try:
+        await until(lambda: engine.stats()["pieces"] > 0)
+        async with asyncio.timeout(6):
+            async for chunk in engine.synthesize(pieces("And the second one?")):
+                if chunk.pcm:
+                    break
+    finally:
+        first.cancel()
+        await engine.close()
