@@ -48,11 +48,11 @@ def weights(options: argparse.Namespace) -> Iterator[str | None]:
         yield str(folder)
 
 
-async def speak(engine: ChatterboxEngine, drawn: random.Random, cut: bool) -> None:
+async def speak(engine: ChatterboxEngine, drawn: random.Random, words: int, cut: bool) -> None:
     """One request of a few words."""
 
     async def text() -> AsyncIterator[str]:
-        yield " ".join(drawn.choices(TEXT.split(), k=drawn.randint(2, 6))) + "."
+        yield " ".join(drawn.choices(TEXT.split(), k=drawn.randint(1, words))) + "."
 
     stream = engine.synthesize(text(), SpeechOptions(seed=drawn.randrange(1000)))
     async for _ in stream:
@@ -73,7 +73,7 @@ async def measure(engine: ChatterboxEngine, options: argparse.Namespace) -> list
             asked += 1
             if asked % max(1, options.requests // 10) == 0:
                 marks.append(mark(asked, engine, options.device))
-            await speak(engine, drawn, cut=drawn.random() < options.cut)
+            await speak(engine, drawn, options.words, cut=drawn.random() < options.cut)
 
     await asyncio.gather(*(caller(seed) for seed in range(options.callers)))
     return marks
@@ -117,6 +117,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--callers", type=int, default=4)
+    parser.add_argument("--words", type=int, default=6, help="of the longest request")
     parser.add_argument("--cut", type=float, default=0.2, help="share of the requests that are cut off")
     parser.add_argument("--variant", choices=("turbo", "base"), default="turbo")
     parser.add_argument("--device", default="cpu")
