@@ -80,7 +80,8 @@ class DeviceVoices:
             EngineRefused: There is no such voice, or its clip cannot be used.
             EngineError: It could not be made ready.
         """
-        key = (voice, exaggeration)
+        # Each exaggeration is a voice of its own on the device, so nearly equal ones are one.
+        key = (voice, round(20 * exaggeration) / 20)
         if (found := self._cache.get(key)) is not None:
             return found
         # Those who ask meanwhile wait for the same; one who goes away does not take it from the others.

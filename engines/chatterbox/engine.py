@@ -167,7 +167,7 @@ class ChatterboxEngine:
     async def warm_up(self) -> None:
         """Capture what is captured, and make ready the voice that speaks where a stream does not say."""
         await asyncio.wrap_future(self._assembly.worker.call(self._assembly.prepare))
-        await self._assembly.voices.get(self._voice, round(20 * self._defaults.exaggeration) / 20)
+        await self._assembly.voices.get(self._voice, self._defaults.exaggeration)
 
     def stats(self) -> dict[str, float]:
         """What was done since the beginning: seconds of each stage, and counts."""
@@ -182,8 +182,7 @@ class ChatterboxEngine:
         sampling = resolve(options, self._defaults)
         voice_id = options.voice or self._voice
         # Turbo has no exaggeration: what a client says of it must not make the same voice anew.
-        # In base each value is a voice of its own on the device, so nearly equal ones are one.
-        exaggeration = round(20 * (sampling if self._variant == "base" else self._defaults).exaggeration) / 20
+        exaggeration = (sampling if self._variant == "base" else self._defaults).exaggeration
         voice = await self._assembly.voices.get(voice_id, exaggeration)
         outlet = Outlet(asyncio.get_running_loop())
         speaker = Speaker(voice, options.live, outlet.put)

@@ -1,7 +1,6 @@
 """One stream of speech on its way through the models: its sentences, its listener, and those who wait for its sound."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -96,8 +95,6 @@ class Speaker:
 
     finished_samples: int = 0
     """and the finisher's alone those that it is done with: two threads would lose some of a common count."""
-
-    opened_at: float = field(default_factory=time.monotonic)
 
     @property
     def unheard_samples(self) -> int:
