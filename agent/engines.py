@@ -10,7 +10,9 @@ from openai import AsyncOpenAI
 
 from agent.brain import Brain, open_brain
 from agent.llm import new_client
-from configs.settings import Settings, SttSettings
+from agent.phrases import Phrases
+from agent.problems import SPOKEN
+from configs.settings import ConversationSettings, Settings, SttSettings, TtsSettings
 from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
 
@@ -29,9 +31,16 @@ class Engines:
     brain: Brain
     brain_client: AsyncOpenAI
     hearing: SttSettings = field(default_factory=SttSettings)
+    talking: ConversationSettings = field(default_factory=ConversationSettings)
+    phrases: Phrases = field(default_factory=Phrases)
+    preparing: asyncio.Task[None] | None = None
+    """Makes the sound of `phrases`, in the background."""
 
     async def close(self) -> None:
         """Give every model back."""
+        if self.preparing is not None:
+            self.preparing.cancel()
+            await asyncio.gather(self.preparing, return_exceptions=True)
         await self.brain_client.close()
         await asyncio.gather(self.stt.close(), self.tts.close(), self.turn.close(), self.brain.close())
 
@@ -64,7 +73,25 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     brain = await open_brain(settings.brain)
     where = "" if brain.server else f" at {brain.base_url}"
     progress(f"brain: {brain.label}{where}  ({loop.time() - began_at:.1f} s)")
-    return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain), hearing=settings.stt)
+    phrases = Phrases(spare=_spare_voice)
+    return Engines(
+        stt=stt,
+        tts=tts,
+        turn=turn,
+        brain=brain,
+        brain_client=new_client(brain),
+        hearing=settings.stt,
+        talking=settings.conversation,
+        phrases=phrases,
+        preparing=asyncio.create_task(phrases.prepare(tts, SPOKEN), name="phrases"),
+    )
+
+
+def _spare_voice() -> TextToSpeech:
+    """The packaged voice, for what the usual one could not say beforehand."""
+    from engines.opening import open_voice
+
+    return open_voice("hibari", **TtsSettings().engine_arguments)
 
 
 def _where(settings: Settings) -> str:

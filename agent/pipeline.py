@@ -9,12 +9,18 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.transports.base_transport import BaseTransport
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.engines import Engines
 from agent.llm import BrainLLMService
+from agent.manners import Parts
+from processors.barge_in import BargeIn
+from processors.last_said import LastSaid
+from processors.mouth import Mouth
 from processors.stt import EngineSTTService
 from processors.tts import EngineTTSService
 from processors.turn import RecoveryWhenHeard
+from processors.turn_end import TurnEnd
 
 USER_TURN_STOP_SECS = 5.0
 
@@ -22,48 +28,65 @@ USER_TURN_STOP_SECS = 5.0
 def build_call(
     transport: BaseTransport,
     engines: Engines,
+    mouth: Mouth,
     *,
     idle_secs: float,
     observers: Sequence[BaseObserver] = (),
-) -> PipelineWorker:
+) -> tuple[PipelineWorker, Parts]:
     """Build the pipeline of one call over shared engines.
 
     Args:
         transport: Where audio comes in and goes out.
         engines: The models of the process. The brain's model must be known.
+        mouth: The filter of the transport's outgoing audio.
         idle_secs: `on_idle_timeout` fires when nobody has spoken for so long; what follows is the caller's to decide.
         observers: Watchers of the frames.
 
     Returns:
-        A worker, ready to run. Its processors hold no model of their own.
+        A worker, ready to run, and the parts of it that keep the conversation going. Its processors hold no model of
+        their own.
     """
-    brain = engines.brain
+    brain, talking = engines.brain, engines.talking
     vad = engines.turn.vad_analyzer()
     hearing = engines.hearing
     ears = EngineSTTService(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
     context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
-    user, assistant = LLMContextAggregatorPair(
+    said = LastSaid(context)
+    barge_in = BargeIn(mouth, manner=talking.barge_in, said=said.now)
+    vad.watch_onsets(barge_in)
+    turn_end = TurnEnd(
+        engines.turn.turn_analyzer(),
+        patience=engines.turn.patience,
+        guesses=engines.turn.settings.guesses,
+        asked=said.last,
+        is_transcribing=lambda: ears.is_transcribing,
+    )
+    pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=vad,
-            user_turn_strategies=engines.turn.turn_strategies(),
+            user_turn_strategies=UserTurnStrategies(start=[barge_in], stop=[turn_end]),
             user_turn_stop_timeout=USER_TURN_STOP_SECS,
-            empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind),
+            user_idle_timeout=talking.reprompt_secs,
+            empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind, lambda: barge_in.has_interrupted),
         ),
     )
+    user, assistant = pair.user(), pair.assistant()
+    said.listen_to(assistant)
+    voice = EngineTTSService(engine=engines.tts, on_sound=mouth.open)
     pipeline = Pipeline(
         [
             transport.input(),
             ears,
             user,
             BrainLLMService(brain, engines.brain_client),
-            EngineTTSService(engine=engines.tts),
+            voice,
             transport.output(),
             assistant,
         ]
     )
-    return PipelineWorker(
+    worker = PipelineWorker(
         pipeline,
         params=PipelineParams(
             audio_in_sample_rate=engines.stt.sample_rate,
@@ -75,3 +98,4 @@ def build_call(
         idle_timeout_secs=idle_secs,
         cancel_on_idle_timeout=False,
     )
+    return worker, Parts(user, barge_in, voice)

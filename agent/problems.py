@@ -12,6 +12,17 @@ from processors.tts import EngineTTSService
 
 KEY_REFUSED = (401, 403)
 
+STT_BUSY = "Sorry, I am listening to too many people at once. Please say that again."
+STT_FAILED = "Sorry, I could not hear that. Please say it again."
+TTS_FAILED = "Sorry, my voice failed. Please ask again."
+BRAIN_SLOW = "Sorry, my brain is taking too long to answer. Please try again."
+BRAIN_AWAY = "Sorry, I cannot reach my brain right now. Please try again in a moment."
+BRAIN_KEY = "Sorry, my brain does not accept its key. Please tell whoever runs me."
+BRAIN_MODEL = "Sorry, my brain does not know its model. Please tell whoever runs me."
+BRAIN_FAILED = "Sorry, something went wrong in my brain. Please try again."
+SPOKEN = (STT_BUSY, STT_FAILED, TTS_FAILED, BRAIN_SLOW, BRAIN_AWAY, BRAIN_KEY, BRAIN_MODEL, BRAIN_FAILED)
+"""All that a caller may be told."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -33,11 +44,11 @@ def problem_of(frame: ErrorFrame) -> Problem | None:
         return Problem("brain", _brain_sentence(error))
     if isinstance(frame.processor, EngineSTTService):
         if isinstance(error, EngineBusy):
-            return Problem("stt", "Sorry, I am listening to too many people at once. Please say that again.")
-        return Problem("stt", "Sorry, I could not hear that. Please say it again.")
+            return Problem("stt", STT_BUSY)
+        return Problem("stt", STT_FAILED)
     if isinstance(frame.processor, EngineTTSService):
         # Pipecat also reports a sentence without a word in it, which is silent by right.
-        return Problem("tts", "Sorry, my voice failed. Please ask again.") if error else None
+        return Problem("tts", TTS_FAILED) if error else None
     return Problem("pipeline", None)
 
 
@@ -54,11 +65,11 @@ def cause_of(frame: ErrorFrame) -> str:
 
 def _brain_sentence(error: BaseException | None) -> str:
     if isinstance(error, (BrainTimeout, APITimeoutError, TimeoutError)):
-        return "Sorry, my brain is taking too long to answer. Please try again."
+        return BRAIN_SLOW
     if isinstance(error, APIConnectionError):
-        return "Sorry, I cannot reach my brain right now. Please try again in a moment."
+        return BRAIN_AWAY
     if isinstance(error, APIStatusError) and error.status_code in KEY_REFUSED:
-        return "Sorry, my brain does not accept its key. Please tell whoever runs me."
+        return BRAIN_KEY
     if isinstance(error, APIStatusError) and error.status_code == 404:
-        return "Sorry, my brain does not know its model. Please tell whoever runs me."
-    return "Sorry, something went wrong in my brain. Please try again."
+        return BRAIN_MODEL
+    return BRAIN_FAILED

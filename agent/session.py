@@ -16,17 +16,20 @@ from pipecat.frames.frames import (
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.pipeline.worker import PipelineWorker
+from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from pipecat.workers.runner import WorkerRunner
 
 from agent.engines import Engines
+from agent.manners import Manners
 from agent.metrics import Metrics
 from agent.pipeline import build_call
-from agent.problems import cause_of, problem_of
+from agent.problems import Problem, cause_of, problem_of
 from configs.settings import ServerSettings
 from processors.latency import TurnLatency, latency_observer
+from processors.mouth import Mouth
 from transports.webrtc import Liveness
 
 GOODBYE_SECS = 10.0
@@ -56,6 +59,8 @@ class Call:
     ended: str = ""
     _worker: PipelineWorker | None = None
     _runner: WorkerRunner | None = None
+    _output: BaseOutputTransport | None = None
+    _manners: Manners | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _last_problem_at: float = float("-inf")
 
@@ -86,6 +91,8 @@ class Call:
         if self.ended:
             return
         self.ended = reason
+        if self._manners is not None:
+            self._manners.close()
         worker = self._worker
         if worker is not None:
             message = FAREWELLS[reason]
@@ -100,16 +107,22 @@ class Call:
         await self._hang_up(reason)
 
     async def _converse(self) -> None:
+        mouth = Mouth()
         transport = SmallWebRTCTransport(
-            self.connection, TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2)
+            self.connection,
+            TransportParams(
+                audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2, audio_out_filter=mouth
+            ),
         )
-        worker = build_call(
+        worker, parts = build_call(
             transport,
             self.engines,
+            mouth,
             idle_secs=self.limits.idle_secs,
             observers=[latency_observer(self._answered), _InterruptionCounter(self.metrics)],
         )
-        self._worker = worker
+        self._worker, self._output = worker, transport.output()
+        self._manners = Manners(parts, self.engines.talking, lambda: self.end("idle"))
         self._runner = runner = WorkerRunner(handle_sigint=False)
         self._listen_to(transport, worker)
         await runner.add_workers(worker)
@@ -118,6 +131,11 @@ class Call:
         await runner.run()
 
     def _listen_to(self, transport: SmallWebRTCTransport, worker: PipelineWorker) -> None:
+        @transport.event_handler("on_client_connected")
+        async def _(*_: Any) -> None:
+            if self._manners is not None:
+                self._manners.connected()
+
         @transport.event_handler("on_client_disconnected")
         async def _(*_: Any) -> None:
             await self._hang_up("hangup")
@@ -150,7 +168,15 @@ class Call:
             return
         self._last_problem_at = now
         await self._tell({"type": "problem", "kind": problem.kind, "message": problem.spoken})
-        if self._worker is not None and problem.kind != "tts":
+        await self._say_problem(problem)
+
+    async def _say_problem(self, problem: Problem) -> None:
+        """With sound made beforehand: the voice may be what failed."""
+        assert problem.spoken is not None
+        if self._output is not None and (frames := self.engines.phrases.frames(problem.spoken)):
+            for frame in frames:
+                await self._output.queue_frame(frame)
+        elif self._worker is not None and problem.kind != "tts":
             await self._worker.queue_frame(TTSSpeakFrame(problem.spoken, append_to_context=False))
 
     async def _tell(self, message: dict[str, Any]) -> None:
@@ -177,13 +203,15 @@ class Call:
         task.add_done_callback(self._tasks.discard)
 
     async def _clean_up(self) -> None:
+        if self._manners is not None:
+            self._manners.close()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # Pipecat's transport does not close the connection of a caller who stopped sending.
         await self.connection.disconnect()
-        self._worker = self._runner = None
+        self._worker = self._runner = self._output = self._manners = None
 
 
 class _InterruptionCounter(BaseObserver):

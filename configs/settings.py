@@ -9,13 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-
-class Section(BaseModel):
-    """A group of settings. Unknown keys are errors, and values do not change once loaded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+from configs.section import Section
+from configs.talking import ConversationSettings, TurnSettings
 
 
 class IceServer(Section):
@@ -372,20 +369,6 @@ class BrainSettings(Section):
     gpu_layers: int = Field(default=0, ge=0, description="layers of a model in this process to put on a GPU")
 
 
-class TurnSettings(Section):
-    """When the caller has begun and finished speaking."""
-
-    vad_confidence: float = Field(default=0.7, gt=0, lt=1, description="Silero's confidence that counts as speech")
-    vad_start_secs: float = Field(default=0.2, gt=0, le=1, description="speech must last so long to count")
-    vad_stop_secs: float = Field(default=0.2, gt=0, le=2, description="silence that makes a pause")
-    vad_min_volume: float = Field(default=0.6, ge=0, le=1, description="quieter sound is not speech")
-    smart_turn: bool = Field(
-        default=True, description="let Smart Turn decide at a pause whether the caller has finished"
-    )
-    incomplete_secs: float = Field(default=2.0, gt=0, le=10, description="longest wait when Smart Turn says unfinished")
-    pause_secs: float = Field(default=0.6, gt=0, le=10, description="without Smart Turn, the pause that ends a turn")
-
-
 class ServiceSettings(Listener):
     """What the services have in common: where they listen, and their limits."""
 
@@ -471,6 +454,7 @@ class Settings(Section):
     tts: TtsSettings = TtsSettings()
     brain: BrainSettings = BrainSettings()
     turn: TurnSettings = TurnSettings()
+    conversation: ConversationSettings = ConversationSettings()
     asr: AsrServiceSettings = AsrServiceSettings()
     tts_service: TtsServiceSettings = TtsServiceSettings()
     log: LogSettings = LogSettings()

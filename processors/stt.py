@@ -15,6 +15,8 @@ import numpy as np
 from loguru import logger
 from pipecat.frames.frames import (
     CancelFrame,
+    EagerEndOfTurnCancelFrame,
+    EagerTranscriptionFrame,
     EndFrame,
     ErrorFrame,
     Frame,
@@ -35,6 +37,7 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 from engines.agreement import LocalAgreement
 from engines.errors import EngineError, EngineFailed, EngineOvertaken
 from engines.protocol import SpeechToText, Transcript, TranscriptionOptions
+from processors.frames import NothingHeardFrame
 
 MAX_SEGMENT_SECS = 28.0
 """Speech without a pause is transcribed in pieces of this length, just under Whisper's window."""
@@ -83,14 +86,18 @@ class _Early:
 
     pcm: bytes
     task: asyncio.Task
+    is_told: bool = False
+    """Whether its words went on as those of a turn that has probably ended."""
 
 
 class EngineSTTService(SegmentedSTTService):
     """Transcribes what was said between two pauses, with an engine that all calls share.
 
     Takes `InputAudioRawFrame` (PCM16 mono at the engine's sample rate) and VAD frames, gives a final
-    `TranscriptionFrame` for each segment with words in it, and `InterimTranscriptionFrame` while the caller speaks. A
-    segment that cannot be transcribed becomes an `ErrorFrame`; the call goes on.
+    `TranscriptionFrame` for each segment with words in it and a `NothingHeardFrame` for each without,
+    `InterimTranscriptionFrame` while the caller speaks, and `EagerTranscriptionFrame` where the words are there before
+    the pause is certain (withdrawn with `EagerEndOfTurnCancelFrame`). A segment that cannot be transcribed becomes an
+    `ErrorFrame`; the call goes on.
     """
 
     Settings = EngineSTTSettings
@@ -140,9 +147,14 @@ class EngineSTTService(SegmentedSTTService):
         self._stream = self._next_stream()
 
     @property
+    def is_transcribing(self) -> bool:
+        """Whether words of speech that has ended are still to come."""
+        return bool(self._handed) or self._transcribing
+
+    @property
     def is_behind(self) -> bool:
         """Whether speech is still being transcribed, or the last of it could not be."""
-        return bool(self._handed) or self._transcribing or self._failed
+        return self.is_transcribing or self._failed
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -173,6 +185,7 @@ class EngineSTTService(SegmentedSTTService):
         except EngineError as error:
             # The text goes to the caller's side, too: addresses and causes are for the log, with the exception.
             yield ErrorFrame(error="The speech could not be transcribed.", exception=error)
+            yield NothingHeardFrame()
             return
         finally:
             self._transcribing = False
@@ -182,6 +195,8 @@ class EngineSTTService(SegmentedSTTService):
             yield TranscriptionFrame(
                 transcript.text, self._user_id, time_now_iso8601(), _language(transcript.language), result=transcript
             )
+        else:
+            yield NothingHeardFrame()
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
         """Keep the audio for the segment; without a pause, transcribe what has come before it grows too long."""
@@ -259,9 +274,17 @@ class EngineSTTService(SegmentedSTTService):
     async def _guess(self, pcm: bytes, stream: str) -> Transcript | None:
         """Transcribe before the end is certain; failing now is no fault, since the final is asked for again."""
         try:
-            return await self._engine.transcribe(pcm, self._options(stream, partial=True))
+            transcript = await self._engine.transcribe(pcm, self._options(stream, partial=True))
         except EngineError:
             return None
+        if transcript.text and self._early is not None and self._early.pcm is pcm:
+            self._early.is_told = True
+            await self.push_frame(
+                EagerTranscriptionFrame(
+                    transcript.text, self._user_id, time_now_iso8601(), _language(transcript.language), transcript
+                )
+            )
+        return transcript
 
     async def _final(self, pcm: bytes) -> Transcript:
         now = asyncio.get_running_loop().time()
@@ -352,9 +375,12 @@ class EngineSTTService(SegmentedSTTService):
             self._dip = None
 
     def _drop_early(self) -> None:
-        if self._early is not None:
-            self._early.task.cancel()
-            self._early = None
+        early, self._early = self._early, None
+        if early is None:
+            return
+        early.task.cancel()
+        if early.is_told:
+            self.create_task(self.push_frame(EagerEndOfTurnCancelFrame()), "withdrawing early words")
 
     def _drop_partial(self) -> None:
         if self._partial is not None:

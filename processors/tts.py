@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from pipecat.frames.frames import (
+    AggregatedTextFrame,
     CancelFrame,
     EndFrame,
     ErrorFrame,
     Frame,
     InterruptionFrame,
+    SystemFrame,
     TTSAudioRawFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
@@ -35,6 +37,9 @@ MAX_AHEAD_SECS = 20.0
 
 PIECE_SECS = 0.5
 """Longest piece of sound that is handed on at once."""
+
+LEAST_PIECE_SECS = 0.08
+"""Words that end closer together than this are told together."""
 
 CLOSE_SECS = 1.0
 """How long an interruption waits for an engine to close its stream."""
@@ -76,13 +81,19 @@ class EngineTTSService(TTSService):
     _settings: EngineTTSSettings
 
     def __init__(
-        self, *, engine: TextToSpeech, settings: EngineTTSSettings | None = None, timeout_secs: float = SOUND_SECS
+        self,
+        *,
+        engine: TextToSpeech,
+        settings: EngineTTSSettings | None = None,
+        timeout_secs: float = SOUND_SECS,
+        on_sound: Callable[[], None] = lambda: None,
     ):
         """
         Args:
             engine: The shared engine.
             settings: Overrides the engine's own voice and manner.
             timeout_secs: Longest wait for the first sound of an answer, and for the rest once its text is complete.
+            on_sound: Called before each piece of sound leaves for the transport.
         """
         super().__init__(
             sample_rate=engine.sample_rate,
@@ -98,6 +109,7 @@ class EngineTTSService(TTSService):
         )
         self._engine = engine
         self._timeout_secs = timeout_secs
+        self._on_sound = on_sound
         self._answers: dict[str, _Answer] = {}
         self._mouth = asyncio.Lock()
         self._word_timestamp_tracker = self._heard = HeardWords()
@@ -158,13 +170,23 @@ class EngineTTSService(TTSService):
             self._heard.silence()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        """As Pipecat's; sound that leaves is also timed."""
+        """As Pipecat's, but what is told of a word follows the sound of it, and sound that leaves is timed.
+
+        Pipecat has such frames told at a time, which would pass while the sound is held.
+        """
+        if direction is FrameDirection.DOWNSTREAM and not isinstance(frame, SystemFrame):
+            frame.pts = None
+        if isinstance(frame, TTSAudioRawFrame):
+            self._on_sound()
         await super().push_frame(frame, direction)
         if isinstance(frame, TTSAudioRawFrame):
             secs = frame.num_frames / frame.sample_rate
             self._heard.sound(secs, self.get_clock().get_time(), interruptible=frame.interruptible)
             if answer := self._answers.get(frame.context_id or ""):
                 answer.waiting_secs -= secs
+
+    def _stamp_segment_announcement(self, frame: AggregatedTextFrame) -> None:
+        """A sentence is announced in its place before its sound, too."""
 
     def _begin(self, context_id: str) -> _Answer:
         answer = _Answer(
@@ -201,7 +223,7 @@ class EngineTTSService(TTSService):
     async def _hand_on(self, context_id: str, answer: _Answer, chunk: SpeechChunk) -> None:
         answer.unheard.extend(chunk.marks)
         await self._note_words(context_id, answer)
-        for pcm in self._pieces(chunk.pcm):
+        for pcm in self._pieces(chunk.pcm, answer):
             await self._wait_for_room(answer)
             frame = TTSAudioRawFrame(pcm, self.sample_rate, 1, context_id=context_id)
             answer.samples += frame.num_frames
@@ -209,9 +231,14 @@ class EngineTTSService(TTSService):
             await self.append_to_audio_context(context_id, frame)
             await self._note_words(context_id, answer)
 
-    def _pieces(self, pcm: bytes) -> Iterator[bytes]:
-        size = 2 * int(PIECE_SECS * self.sample_rate)
-        return (pcm[at : at + size] for at in range(0, len(pcm), size))
+    def _pieces(self, pcm: bytes, answer: _Answer) -> Iterator[bytes]:
+        """Cut sound at the ends of its words: what is told of a word takes its place behind it."""
+        longest = int(PIECE_SECS * self.sample_rate)
+        while pcm:
+            word = answer.unheard[0].end - answer.samples if answer.unheard else longest
+            size = 2 * min(max(word, int(LEAST_PIECE_SECS * self.sample_rate)), longest)
+            yield pcm[:size]
+            pcm = pcm[size:]
 
     async def _note_words(self, context_id: str, answer: _Answer) -> None:
         """Tell the words that end in the sound so far. Pipecat adds lone symbols to the word before them."""

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer
 from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
 from pipecat.turns.empty_user_turn import DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT, EmptyUserTurnConfig
-from pipecat.turns.user_start import VADUserTurnStartStrategy
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
-from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from configs.settings import TurnSettings
+from processors.patience import Patience
 
 SAMPLE_RATE = 16_000
+SILENCE_SECS = 3.0
+"""Smart Turn's audio of a turn is dropped after so long a silence."""
 
 
 class DipListener(Protocol):
@@ -35,6 +36,18 @@ class DipListener(Protocol):
 
     def speech_resumed(self) -> None:
         """The voice is back."""
+        ...
+
+
+class OnsetListener(Protocol):
+    """Who wants to know of a voice before it is certain to be one."""
+
+    def voice_began(self) -> None:
+        """A first window of voice."""
+        ...
+
+    def voice_faded(self) -> None:
+        """It was not followed by enough others."""
         ...
 
 
@@ -54,10 +67,15 @@ class SharedSileroVADAnalyzer(SileroVADAnalyzer):
         self._windows_since_reset = 0
         self._low_confidence_windows = 0
         self._dip_listeners: list[DipListener] = []
+        self._onset_listeners: list[OnsetListener] = []
 
     def watch_dips(self, listener: "DipListener") -> None:
         """Tell `listener`, on the event loop, when the voice goes down and when it comes back before a pause."""
         self._dip_listeners.append(listener)
+
+    def watch_onsets(self, listener: "OnsetListener") -> None:
+        """Tell `listener`, on the event loop, of a voice's first window, and where no voice comes of it."""
+        self._onset_listeners.append(listener)
 
     async def analyze_audio(self, buffer: bytes) -> VADState:
         """Analyze PCM16 audio; goes to the thread only when a whole window of the model has come together."""
@@ -71,6 +89,11 @@ class SharedSileroVADAnalyzer(SileroVADAnalyzer):
                 listener.pause_began()
             elif before == VADState.STOPPING and state == VADState.SPEAKING:
                 listener.speech_resumed()
+        for listener in self._onset_listeners:
+            if before == VADState.QUIET and state == VADState.STARTING:
+                listener.voice_began()
+            elif before == VADState.STARTING and state == VADState.QUIET:
+                listener.voice_faded()
         return state
 
     async def cleanup(self) -> None:
@@ -98,19 +121,23 @@ class RecoveryWhenHeard(EmptyUserTurnConfig):
     Then the brain would answer what nobody said; the caller is told of the fault instead.
     """
 
-    def __init__(self, is_behind: Callable[[], bool]):
+    def __init__(self, is_behind: Callable[[], bool], has_interrupted: Callable[[], bool] = lambda: True):
         """
         Args:
             is_behind: Whether speech is still being transcribed, or the last of it could not be.
+            has_interrupted: Whether the turn broke anything off; Pipecat says so of every turn before the first answer.
         """
         self.idle_prompt = None
         self.max_consecutive_recoveries = 1
         self._is_behind = is_behind
+        self._has_interrupted = has_interrupted
 
     @property
     def interrupted_prompt(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What the brain is told when a turn without words interrupted it."""
-        return None if self._is_behind() else DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT
+        if self._is_behind() or not self._has_interrupted():
+            return None
+        return DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT
 
 
 @dataclass(frozen=True)
@@ -150,15 +177,20 @@ class TurnModels:
         )
         return SharedSileroVADAnalyzer(self.vad_session, self.vad_executor, params)
 
-    def turn_strategies(self) -> UserTurnStrategies:
-        """What begins and ends a turn of the caller, for one call."""
-        if self.settings.smart_turn:
-            params = SmartTurnParams(stop_secs=self.settings.incomplete_secs)
-            analyzer = SharedSmartTurnAnalyzer(self.turn_session, self.turn_executor, params)
-            stop = TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)
-        else:
-            stop = SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=self.settings.pause_secs)
-        return UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[stop])
+    def turn_analyzer(self) -> BaseTurnAnalyzer | None:
+        """Smart Turn for one call; None where it is switched off."""
+        if not self.settings.smart_turn:
+            return None
+        params = SmartTurnParams(stop_secs=SILENCE_SECS)
+        return SharedSmartTurnAnalyzer(self.turn_session, self.turn_executor, params)
+
+    @property
+    def patience(self) -> Patience:
+        """The silences that end a turn."""
+        settings = self.settings
+        return Patience(
+            settings.sure_secs, settings.doubt_secs, settings.open_secs, settings.spelling_secs, settings.longest_secs
+        )
 
     async def close(self) -> None:
         """Let the two threads end."""

@@ -31,6 +31,10 @@ class ServedAgent:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # pyright: ignore[reportOptionalSubscript]
 
 
+QUIET = {"VOICE_AGENT_BRAIN__OLLAMA_URL": "null", "VOICE_AGENT_CONVERSATION__GREETING": ""}
+"""What is measured are answers, of a brain that is known."""
+
+
 @contextmanager
 def served(environment: Mapping[str, str] | None = None, *flags: str) -> Iterator[ServedAgent]:
     """Start `voice-agent serve` on a free port, and stop it at the end.
@@ -47,7 +51,7 @@ def served(environment: Mapping[str, str] | None = None, *flags: str) -> Iterato
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**clean, "VOICE_AGENT_BRAIN__OLLAMA_URL": "null", **(environment or {})},
+        env={**clean, **QUIET, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from transports.caller_audio import Burst
 from transports.caller_transcript import Talk
 
-_INTERRUPT_SLACK_SECS = 0.3
+_INTERRUPT_SLACK_SECS = 1.8
+"""The bot may fall silent at once and say only later, when it has understood why, that it was interrupted."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ import pytest
 import soundfile
 import soxr
 
+from configs.settings import ConversationSettings
 from engines.whisper import WhisperEngine
 from scripts.questions import speak_questions
 from scripts.served import ServedAgent, served
 from tests.e2e.echo_brain import EchoBrain, echo_brain
 
+GREETING = ConversationSettings().greeting
 QUESTIONS = (
     "What is the capital of France?",
     "How many days are there in a week?",
@@ -29,7 +31,7 @@ QUESTIONS = (
 @pytest.fixture(scope="session")
 def agent() -> Iterator[ServedAgent]:
     """The embedded profile as a newcomer runs it: every engine real."""
-    with served() as running:
+    with served({"VOICE_AGENT_CONVERSATION__GREETING": GREETING}) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.served import COMMAND, ServedAgent
 from tests.conftest import SPOKEN
-from tests.e2e.conftest import QUESTIONS, channels, word_error_rate, words
+from tests.e2e.conftest import GREETING, QUESTIONS, channels, word_error_rate, words
 from tests.e2e.echo_brain import STORY, EchoBrain
 from transports.caller import CallOptions, CallReport, place_call
 
@@ -43,7 +43,7 @@ def test_the_command_holds_a_conversation_with_real_speech(
 
     said, heard, rate = channels(recording)
     assert word_error_rate(" ".join(expected), transcribe(said, rate)) <= 0.2
-    replies = " ".join(turn["reply"] for turn in report["turns"])
+    replies = " ".join([GREETING, *(turn["reply"] for turn in report["turns"])])
     assert word_error_rate(replies, transcribe(heard, rate)) <= 0.35, (replies, transcribe(heard, rate))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
@@ -10,7 +11,6 @@ from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTu
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
 
 from configs.settings import TurnSettings
 from processors.turn import SharedSmartTurnAnalyzer, TurnModels
@@ -146,12 +146,11 @@ async def test_a_call_adds_no_thread(models: TurnModels, recordings: dict[str, b
     async def call() -> None:
         analyzer = ready(models.vad_analyzer())
         await states(analyzer, pcm)
-        stop = (models.turn_strategies().stop or [])[0]
-        assert isinstance(stop, TurnAnalyzerUserTurnStopStrategy)
-        assert isinstance(stop._turn_analyzer, SharedSmartTurnAnalyzer)
-        await verdict(stop._turn_analyzer, pcm)
+        smart_turn = models.turn_analyzer()
+        assert isinstance(smart_turn, SharedSmartTurnAnalyzer)
+        await verdict(smart_turn, pcm)
         await analyzer.cleanup()
-        await stop.cleanup()
+        await smart_turn.cleanup()
 
     await call()
     before = {thread.name for thread in threading.enumerate()}
@@ -159,17 +158,31 @@ async def test_a_call_adds_no_thread(models: TurnModels, recordings: dict[str, b
     assert {thread.name for thread in threading.enumerate()} <= before
 
 
-def test_every_call_has_strategies_of_its_own_and_the_longest_wait_of_the_settings(models: TurnModels):
-    first, second = ((models.turn_strategies().stop or [])[0] for _ in range(2))
-    assert isinstance(first, TurnAnalyzerUserTurnStopStrategy) and first is not second
-    assert first._turn_analyzer.params.stop_secs == TurnSettings().incomplete_secs  # pyright: ignore
+def test_every_call_has_an_analyzer_of_its_own(models: TurnModels):
+    assert models.turn_analyzer() is not models.turn_analyzer()
 
 
-async def test_without_smart_turn_a_pause_ends_the_turn():
-    models = TurnModels.load(TurnSettings.model_validate({"smart_turn": False, "pause_secs": 0.9}))
-    (stop,) = models.turn_strategies().stop or []
-    assert isinstance(stop, SpeechTimeoutUserTurnStopStrategy)
+async def test_smart_turn_may_be_switched_off_and_the_silences_are_those_of_the_settings():
+    models = TurnModels.load(TurnSettings.model_validate({"smart_turn": False, "doubt_secs": 0.4, "longest_secs": 3}))
+    assert models.turn_analyzer() is None
+    assert (models.patience.doubt_secs, models.patience.longest_secs) == (0.4, 3)
     await models.close()
+
+
+async def test_the_beginning_of_a_voice_is_told_before_it_is_certain(models: TurnModels, recordings: dict[str, bytes]):
+    told: list[tuple[int, str]] = []
+    analyzer = ready(models.vad_analyzer())
+    analyzer.watch_onsets(
+        SimpleNamespace(voice_began=lambda: told.append((at, "began")), voice_faded=lambda: told.append((at, "faded")))
+    )
+    certain = None
+    for at, chunk in enumerate(chunks(bytes(RATE) + recordings["librivox-0880.wav"])):
+        if await analyzer.analyze_audio(chunk) == VADState.SPEAKING and certain is None:
+            certain = at
+    assert told and told[0][1] == "began" and certain is not None
+    began = max(place for place, what in told if what == "began" and place < certain)
+    # 0.2 s of voice make it certain.
+    assert 7 <= certain - began <= 11
 
 
 async def test_closing_ends_the_threads():
