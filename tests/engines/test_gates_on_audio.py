@@ -70,7 +70,7 @@ async def answer(hibari: HibariEngine, said: dict[str, np.ndarray], text: str) -
 
 
 def said_once(text: str) -> str:
-    """A short word in noise is written twice on some processors and once on others, since int8 sums differ there; what is
+    """A short word in noise is written twice on some processors and once on others, where int8 sums differ; what is
     tested is that the gates leave it."""
     words = text.split()
     half = words[: len(words) // 2]
