@@ -3,6 +3,7 @@
 import asyncio
 import fractions
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,29 @@ def inbound_audio(connection: RTCPeerConnection) -> InboundAudio | None:
         if isinstance(buffer, InboundAudio):
             return buffer
     return None
+
+
+class WireMeter:
+    """What came of a caller's packets since one last asked.
+
+    Args:
+        connection: Anything whose `pc` is the caller's peer connection now; a restarted caller gets another one.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._audio: InboundAudio | None = None
+        self._told = WireCounts()
+
+    def news(self) -> tuple[WireCounts, float] | None:
+        """The counts since the last call, and the wait for a missing packet now; `None` where nothing is counted."""
+        audio = inbound_audio(self._connection.pc)
+        if audio is None:
+            return None
+        if audio is not self._audio:
+            self._audio, self._told = audio, WireCounts()
+        earlier, self._told = self._told, replace(audio.counts)
+        return self._told.since(earlier), audio.wait_secs
 
 
 def _buffer_for(receiver: Any, bounds: WaitBounds, capacity: int) -> InboundAudio | JitterBuffer:

@@ -79,7 +79,7 @@ class WireCounts:
     filled_secs: float = 0.0
 
     def since(self, earlier: "WireCounts") -> "WireCounts":
-        """The difference to an earlier count of the same stream."""
+        """The difference to an earlier state of the same counts."""
         return WireCounts(**{name: value - getattr(earlier, name) for name, value in vars(self).items()})
 
 

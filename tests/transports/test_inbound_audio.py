@@ -24,10 +24,11 @@ from transports.inbound_audio import (
     MAX_FRAMES,
     RATE,
     InboundAudio,
+    WireMeter,
     inbound_audio,
     take_over_audio,
 )
-from transports.jitter import AudioPacket
+from transports.jitter import AudioPacket, WireCounts
 from transports.opus import OpusError
 from transports.reordering import WaitBounds
 from transports.webrtc import Offer, Signalling
@@ -110,6 +111,24 @@ async def test_a_reader_who_does_not_come_costs_bounded_memory():
             packet = AudioPacket(1, turn * 195 + number, (turn * 195 + number) * FRAME, packet.ticks, packet.payload)
             ear.audio.add(rtp(packet))
     assert ear.receiver.track._queue.qsize() == MAX_FRAMES
+
+
+async def test_what_came_of_the_packets_is_told_since_one_last_asked():
+    ear = Ear()
+    transceiver = SimpleNamespace(receiver=SimpleNamespace(**{JITTER_BUFFER: ear.audio}))
+    pc = SimpleNamespace(getTransceivers=lambda: [transceiver])
+    connection = SimpleNamespace(pc=SimpleNamespace(getTransceivers=list))
+    meter = WireMeter(connection)
+    assert meter.news() is None
+    connection.pc = pc
+    ear.hear([*range(5), *range(6, 12)])
+    counts, wait_secs = meter.news() or pytest.fail("nothing is counted")
+    assert (counts.received, counts.lost, wait_secs) == (11, 1, WaitBounds().least_secs)
+    ear.hear(range(12, 15))
+    counts, _ = meter.news() or pytest.fail("nothing is counted")
+    assert (counts.received, counts.lost) == (3, 0)
+    setattr(transceiver.receiver, JITTER_BUFFER, Ear().audio)
+    assert (meter.news() or pytest.fail("nothing is counted"))[0] == WireCounts()
 
 
 async def test_other_codecs_go_aiortcs_own_way():
