@@ -4,7 +4,8 @@
     scripts/bench_jitter.py [--seeds 3] [--model tiny.en] [--json]
 
 Real speech (`tests/audio`) in Opus at 32 kbit/s as a browser sends it, in virtual time, then through Whisper. `held` is
-the time from a packet's arrival to its play. Each packet is lost or delayed by itself, evenly between 0 and the jitter.
+the time from a packet's arrival to its play. Each packet is lost or delayed by itself, evenly between 0 and the jitter;
+`in order`, one that is delayed delays those behind it.
 """
 
 import argparse
@@ -30,7 +31,12 @@ from scripts.bench_wer import normal
 from scripts.impaired_wire import Arrival, Heard, arrivals, encoded, heard_by_agent, heard_by_aiortc
 from scripts.speech_corpus import HERE, SAMPLE_RATE, loaded
 
-PATHS = tuple((loss, jitter_secs) for loss in (0.0, 0.01, 0.05, 0.1) for jitter_secs in (0.0, 0.06))
+PATHS = (
+    *((loss, jitter_secs, False) for loss in (0.0, 0.01, 0.05) for jitter_secs in (0.0, 0.06)),
+    (0.05, 0.06, True),
+    (0.1, 0.0, False),
+)
+"""Share of packets lost, jitter, and whether packets keep their order."""
 WAYS: dict[str, Callable[[list[Arrival]], Heard]] = {
     "aiortc": lambda path: heard_by_aiortc(path, prefetch=4),
     "aiortc, one packet": lambda path: heard_by_aiortc(path, prefetch=1),
@@ -58,16 +64,18 @@ async def measure(seeds: int, model: str) -> list[dict[str, Any]]:
     streams = {correction: [encoded(pcm, correction=correction) for pcm, _ in said] for correction in (False, True)}
     records = []
     try:
-        for loss, jitter_secs in PATHS:
+        for loss, jitter_secs, ordered in PATHS:
             for way, listen in WAYS.items():
                 packets = streams[way != "agent, no correction sent"]
                 heard, texts = [], []
                 for seed in range(seeds if loss or jitter_secs else 1):
                     for number, stream in enumerate(packets):
-                        path = arrivals(stream, loss=loss, jitter_secs=jitter_secs, seed=100 * seed + number)
+                        chance = 100 * seed + number
+                        path = arrivals(stream, loss=loss, jitter_secs=jitter_secs, ordered=ordered, seed=chance)
                         heard.append(listen(path))
                         texts.append((said[number][1], (await engine.transcribe(heard[-1].pcm.tobytes())).text))
-                records.append({"loss": loss, "jitter_ms": jitter_secs * 1000, "buffer": way, **summed(heard, texts)})
+                conditions = {"loss": loss, "jitter_ms": jitter_secs * 1000, "in_order": ordered or not jitter_secs}
+                records.append({**conditions, "buffer": way, **summed(heard, texts)})
     finally:
         await engine.close()
     return records
@@ -94,7 +102,7 @@ def show(records: list[dict[str, Any]]) -> None:
         held, recovered = record["held_ms"], record["recovered_share"]
         table.add_row(
             f"{record['loss']:.0%}",
-            f"{record['jitter_ms']:.0f}",
+            f"{record['jitter_ms']:.0f}{' in order' if record['jitter_ms'] and record['in_order'] else ''}",
             record["buffer"],
             f"{held['p50']:.0f} / {held['p95']:.0f} / {held['p99']:.0f}",
             f"{record['heard_secs']:.1f}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 REMEMBERED = 64
 REMEMBERED_SECS = 10.0
 QUANTILE = 0.95
-MARGIN_SECS = 0.005
+MARGIN_SECS = 0.01
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class ReorderingWindow:
 
     What is in order is never held back, so the spread of arrivals as such asks for no delay: only overtaken packets do.
     A path that keeps its order, however unevenly it delivers, and one that loses packets both leave the window at its
-    least; a path that reorders widens it to what 95 of 100 overtaken packets needed in the last ten seconds.
+    least; a path that reorders widens it to what 95 of 100 overtaken packets needed in the last ten seconds, and a
+    little more, since the wait is over for all that are held as soon as the packet comes.
     """
 
     def __init__(self, bounds: WaitBounds) -> None:
