@@ -2,6 +2,7 @@
 
 import asyncio
 import fractions
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -108,17 +109,17 @@ class InboundAudio:
     Args:
         receiver: The `RTCRtpReceiver` whose packets come.
         bounds: Of the wait for a missing packet.
-        clock: The event loop's time where none is given.
+        clock: Monotonic time in seconds.
     """
 
-    def __init__(self, receiver: Any, bounds: WaitBounds, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, receiver: Any, bounds: WaitBounds, clock: Callable[[], float] = time.monotonic) -> None:
         self._codecs = getattr(receiver, CODECS)
         self._queue: asyncio.Queue[AudioFrame | None] = receiver.track._queue
         self._others = JitterBuffer(capacity=16, prefetch=1)
         self._buffer = AudioJitterBuffer(bounds)
         self._sound = Sound(self._buffer.counts)
         self._loop = asyncio.get_running_loop()
-        self._clock = clock or self._loop.time
+        self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._samples = 0
 

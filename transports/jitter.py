@@ -21,6 +21,11 @@ MAX_HELD = 64
 MAX_FILL_TICKS = 2 * CLOCK_RATE
 """A longer hole is not filled to its end: nobody waits for the sound of an outage."""
 
+MAX_CREDIT_TICKS = 10 * CLOCK_RATE
+DRIFT = 1.01
+"""What is played and made up is held to the time that passes here, a little more and what a pause has saved: a sender
+whose clock leaps could otherwise have the pipeline hear a hundred seconds in one."""
+
 MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 """RFC 3550, A.1: beyond these a sequence number belongs to a sender that began anew."""
@@ -93,7 +98,8 @@ class AudioJitterBuffer:
         self._first = 0
         self._next = 0  # Extended sequence number of the next packet to play.
         self._clock = 0  # Extended timestamp at which it should begin.
-        self._played_at = 0.0  # Arrival of the packet played last.
+        self._played_at = 0.0  # Latest arrival of a packet that was played.
+        self._ahead = 0.0  # Ticks of sound given out beyond the time that passed; negative after a pause.
         self._held: dict[int, tuple[AudioPacket, float]] = {}
         self._given_up: OrderedDict[int, float] = OrderedDict()
         self._stranger: tuple[AudioPacket, float] | None = None
@@ -146,8 +152,12 @@ class AudioJitterBuffer:
         while len(self._given_up) > REMEMBERED_LOSSES:
             self._given_up.popitem(last=False)
         begins = unwrap(packet.timestamp, self._clock, 32)
-        ticks = self._missing_ticks(begins, packet, arrival)
-        self._next, self._clock, self._played_at = sequence + 1, begins + packet.ticks, arrival
+        passed = max(arrival - self._played_at, 0) * CLOCK_RATE
+        self._ahead = max(self._ahead - passed * DRIFT, -MAX_CREDIT_TICKS)
+        ticks = max(min(self._missing_ticks(begins, packet, arrival), int(MAX_FILL_TICKS - self._ahead)), 0)
+        self._ahead += ticks + packet.ticks
+        self._next, self._clock = sequence + 1, begins + packet.ticks
+        self._played_at = max(self._played_at, arrival)
         return [*self._filled(ticks, lost, packet), Play(packet)]
 
     def _missing_ticks(self, begins: int, packet: AudioPacket, arrival: float) -> int:

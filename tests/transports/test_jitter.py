@@ -283,6 +283,24 @@ def test_stray_packets_of_a_former_sender_change_nothing():
     assert receiver.buffer.counts.restarts == 1 and receiver.played == list(range(90))
 
 
+def test_a_clock_that_leaps_all_the_time_is_not_followed():
+    leap = 95 * TICKS
+    arrivals = [
+        (at, AudioPacket(1, one.sequence, (number * leap) & 0xFFFFFFFF, TICKS, one.payload))
+        for number, (at, one) in enumerate(sent(range(500)))
+    ]
+    receiver = Receiver().run(arrivals)
+    assert receiver.played == list(range(500))
+    assert receiver.ticks <= (500 + 100 + 10) * TICKS
+
+
+def test_holes_in_a_bunch_after_an_outage_are_filled():
+    """Five seconds come at once, one in ten packets missing."""
+    late = [(6.0 + number * 1e-4, packet(number)) for number in range(50, 300) if number % 10]
+    receiver = Receiver().run(sent(range(50)) + late)
+    assert receiver.ticks == 300 * TICKS and receiver.buffer.counts.lost == 25
+
+
 def test_a_flood_behind_a_hole_is_bounded():
     receiver = Receiver(WaitBounds(1, 1))
     arrivals = [(0.0, packet(0))] + [(0.001, packet(number)) for number in range(2, 3000)]
