@@ -17,6 +17,7 @@ from agent.errors import NotFound, NotReady, ServerFull
 from agent.metrics import Metrics
 from agent.session import Call
 from configs.settings import ServerSettings
+from transports.reordering import WaitBounds
 from transports.webrtc import Offer, Signalling, UnknownConnection
 
 SESSION_SECS = 60.0
@@ -44,7 +45,10 @@ class Calls:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._signalling = Signalling([RTCIceServer(**server) for server in ice_config(settings)])
+        self._signalling = Signalling(
+            [RTCIceServer(**server) for server in ice_config(settings)],
+            waits=WaitBounds(settings.jitter_min_secs, settings.jitter_max_secs),
+        )
         self._running: dict[Call, asyncio.Task[None]] = {}
         self._admitting = 0
         self._sessions: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from processors.latency import TurnLatency
+from transports.jitter import WireCounts
 
 SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -41,6 +42,30 @@ class Metrics:
         self.stage = Histogram(
             "voice_agent_stage_seconds", "Parts of voice-to-voice.", ["stage"], buckets=SECONDS, registry=self.registry
         )
+        self.wire_packets = Counter(
+            "voice_agent_wire_packets",
+            "Packets of the callers' sound, by what came of them; `recovered` and `late` ones are `lost` ones, too.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.wire_filled = Counter(
+            "voice_agent_wire_filled_seconds",
+            "Sound of callers that was made up, for losses and pauses of the sender.",
+            registry=self.registry,
+        )
+        self.wire_wait = Histogram(
+            "voice_agent_wire_wait_seconds",
+            "How long a missing packet was waited for, as of each turn.",
+            buckets=(0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5),
+            registry=self.registry,
+        )
+
+    def wire(self, counts: WireCounts, wait_secs: float) -> None:
+        """Record what came of a caller's packets since the last time."""
+        for outcome in ("received", "lost", "recovered", "late", "duplicates"):
+            self.wire_packets.labels(outcome).inc(getattr(counts, outcome))
+        self.wire_filled.inc(counts.filled_secs)
+        self.wire_wait.observe(wait_secs)
 
     def turn(self, latency: TurnLatency) -> None:
         """Record an answered turn."""

@@ -30,6 +30,7 @@ from agent.problems import Problem, cause_of, problem_of
 from configs.settings import ServerSettings
 from processors.latency import TurnLatency, latency_observer
 from processors.mouth import Mouth
+from transports.inbound_audio import WireMeter
 from transports.webrtc import Liveness
 
 GOODBYE_SECS = 10.0
@@ -57,6 +58,7 @@ class Call:
     limits: ServerSettings
     metrics: Metrics
     ended: str = ""
+    _wire: WireMeter | None = None
     _worker: PipelineWorker | None = None
     _runner: WorkerRunner | None = None
     _output: BaseOutputTransport | None = None
@@ -67,6 +69,7 @@ class Call:
     async def run(self) -> None:
         """Run the call to its end. Raises nothing: a fault is logged, counted, and ends this call only."""
         began_at = time.monotonic()
+        self._wire = WireMeter(self.connection)
         self.metrics.calls.inc()
         self.metrics.calls_now.inc()
         logger.info("call begins")
@@ -77,6 +80,7 @@ class Call:
             self.metrics.errors.labels("call").inc()
             logger.exception("call failed")
         finally:
+            self._count_wire()
             try:
                 await self._clean_up()
             finally:
@@ -154,8 +158,13 @@ class Call:
 
     async def _answered(self, latency: TurnLatency) -> None:
         self.metrics.turn(latency)
+        self._count_wire()
         logger.info(f"turn {latency.turn} answered in {latency.voice_to_voice_ms:.0f} ms")
         await self._tell({"type": "latency", **latency.as_dict()})
+
+    def _count_wire(self) -> None:
+        if self._wire is not None and (news := self._wire.news()):
+            self.metrics.wire(*news)
 
     async def _report(self, frame: ErrorFrame) -> None:
         problem = problem_of(frame)

@@ -95,7 +95,22 @@ class ServerSettings(Listener):
     connect_secs: float = Field(default=20, gt=0, description="longest wait for the media of a new call")
     shutdown_secs: float = Field(default=5, ge=0, description="time for running calls to end when the server stops")
     max_body_bytes: int = Field(default=262_144, ge=4096, description="largest request body")
+    jitter_min_secs: float = Field(
+        default=0.01, ge=0, le=0.2, description="a missing packet of the caller's sound is waited for at least so long"
+    )
+    jitter_max_secs: float = Field(
+        default=0.15, ge=0, le=1, description="and, where packets overtake each other, at most so long"
+    )
     ice_servers: list[IceServer] = Field(default=[], description="STUN and TURN servers, as a JSON list")
+
+    @model_validator(mode="after")
+    def _waits_are_in_order(self) -> "ServerSettings":
+        if self.jitter_min_secs > self.jitter_max_secs:
+            raise ValueError(
+                f"jitter_min_secs is {self.jitter_min_secs:g} and jitter_max_secs {self.jitter_max_secs:g}: "
+                "expected jitter_max_secs to be at least as long"
+            )
+        return self
 
 
 def websocket_urls(urls: list[str]) -> list[str]:

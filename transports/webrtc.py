@@ -10,7 +10,6 @@ from typing import Any
 import aiortc.sdp
 from aiortc import RTCIceServer
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
-from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.request_handler import (
@@ -19,6 +18,9 @@ from pipecat.transports.smallwebrtc.request_handler import (
     SmallWebRTCRequest,
     SmallWebRTCRequestHandler,
 )
+
+from transports.inbound_audio import take_over_audio
+from transports.reordering import WaitBounds
 
 MAX_CANDIDATES = 64
 MAX_SECTIONS = 4
@@ -30,7 +32,6 @@ SDP_FAULTS = (
 )
 """What aiortc raises at an SDP that it cannot accept."""
 
-JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 POLL_SECS = 0.5
 
 OnConnection = Callable[[SmallWebRTCConnection, Any], Awaitable[None]]
@@ -165,10 +166,16 @@ def _candidate(entry: Any, where: str) -> IceCandidate:
 
 
 class Signalling(SmallWebRTCRequestHandler):
-    """Pipecat's request handler, for checked requests."""
+    """Pipecat's request handler, for checked requests.
 
-    def __init__(self, ice_servers: Sequence[RTCIceServer] = ()):
+    Args:
+        ice_servers: STUN and TURN servers.
+        waits: Bounds of the wait for a missing packet of the caller's audio.
+    """
+
+    def __init__(self, ice_servers: Sequence[RTCIceServer] = (), waits: WaitBounds | None = None):
         super().__init__(ice_servers=list(ice_servers) or None)
+        self._waits = waits or WaitBounds()
         self._renegotiating = asyncio.Lock()
 
     def knows(self, pc_id: str | None) -> bool:
@@ -220,8 +227,8 @@ class Signalling(SmallWebRTCRequestHandler):
                 await connection.disconnect()
             raise failure[0]
         assert answer is not None
-        _shorten_jitter_buffer(self._pcs_map[answer["pc_id"]])
-        return answer
+        take_over_audio(self._pcs_map[answer["pc_id"]].pc, self._waits)
+        return {**answer, "sdp": asking_for_correction(answer["sdp"])}
 
     async def add_candidates(self, request: SmallWebRTCPatchRequest) -> None:
         """Give a running connection more of the caller's ICE candidates.
@@ -238,16 +245,15 @@ class Signalling(SmallWebRTCRequestHandler):
         self._pcs_map = {pc_id: known for pc_id, known in self._pcs_map.items() if known is not connection}
 
 
-def _shorten_jitter_buffer(connection: SmallWebRTCConnection) -> None:
-    """Hold back one packet of the caller's audio instead of aiortc's four, which cost 60 ms in every answer.
+def asking_for_correction(sdp: str) -> str:
+    """The answer with Opus' in-band forward error correction asked for, which aiortc leaves out.
 
-    Nobody listens to what comes in here, so packets need not be evenly spaced; one is enough to tell a loss. aiortc has
-    no setting for this. Only a buffer that is still empty is replaced.
+    A browser sends it only to those who ask, and only when packets get lost.
     """
-    for transceiver in connection.pc.getTransceivers():
-        buffer = getattr(transceiver.receiver, JITTER_BUFFER, None)
-        if transceiver.kind == "audio" and isinstance(buffer, JitterBuffer) and buffer._origin is None:
-            setattr(transceiver.receiver, JITTER_BUFFER, JitterBuffer(capacity=buffer.capacity, prefetch=1))
+    if "useinbandfec=1" in sdp:
+        return sdp
+    line = r"\g<0>a=fmtp:\g<1> minptime=10;useinbandfec=1\r\n"
+    return re.sub(r"a=rtpmap:(\d+) opus/48000/2\r\n", line, sdp, flags=re.IGNORECASE)
 
 
 class Liveness:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import AudioStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from agent.brain import open_brain
 from agent.calls import SESSION_SECS, Calls
@@ -19,6 +19,7 @@ from engines.voices import HibariEngine
 from engines.whisper import WhisperEngine
 from processors.turn import TurnModels
 from tests.agent.conftest import DEAD, Endpoint, caller, served, settings_with, until
+from transports.inbound_audio import inbound_audio
 from transports.webrtc import SignallingError, parse_candidates, parse_offer
 
 
@@ -62,16 +63,21 @@ async def connect(calls: Calls, connection: RTCPeerConnection, sent: dict[str, A
 async def test_a_call_runs_until_the_caller_hangs_up(engines: Engines):
     async with taking_calls(engines, settings_with()) as (calls, metrics), caller() as (connection, sent):
         assert await calls.not_ready() is None
+        connection.getSenders()[0].replaceTrack(AudioStreamTrack())
         answer = await connect(calls, connection, sent)
         assert answer["type"] == "answer" and "opus" in answer["sdp"] and answer["pc_id"]
         await until(lambda: connection.connectionState == "connected")
         assert calls.count == 1
+        audio = inbound_audio(next(iter(calls._running)).connection.pc)
+        await until(lambda: audio is not None and audio.counts.received > 5)
         await calls.add_candidates(parse_candidates({"pc_id": answer["pc_id"], "candidates": []}))
         await connection.close()
         await until(lambda: calls.count == 0)
         with pytest.raises(NotFound):
             await calls.add_candidates(parse_candidates({"pc_id": answer["pc_id"], "candidates": []}))
         exposition = metrics.exposition().decode()
+        assert audio is not None
+        assert f'voice_agent_wire_packets_total{{outcome="received"}} {audio.counts.received:.1f}' in exposition
         assert "voice_agent_calls 0.0" in exposition and "voice_agent_calls_started_total 1.0" in exposition
         assert 'voice_agent_calls_ended_total{reason="hangup"} 1.0' in exposition
 

@@ -1,9 +1,11 @@
 """What Prometheus reads."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.metrics import Metrics
 from processors.latency import Stages, TurnLatency
+from transports.jitter import WireCounts
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -48,6 +50,17 @@ def test_kinds_and_reasons_are_labels():
     assert values["voice_agent_calls_ended_total", "hangup"] == 1
     assert values["voice_agent_requests_refused_total", "server_full"] == 2
     assert values["voice_agent_errors_total", "brain"] == 1
+
+
+def test_what_came_of_the_wires_packets_adds_up():
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.wire(WireCounts(received=100, lost=5, recovered=3, late=1, filled_secs=0.1), wait_secs=0.04)
+    values = samples(metrics)
+    outcomes = ("received", "lost", "recovered", "late", "duplicates")
+    assert [values["voice_agent_wire_packets_total", outcome] for outcome in outcomes] == [200, 10, 6, 2, 0]
+    assert values["voice_agent_wire_filled_seconds_total", ""] == pytest.approx(0.2)
+    assert values["voice_agent_wire_wait_seconds_sum", ""] == pytest.approx(0.08)
 
 
 def test_two_servers_in_one_process_count_apart():

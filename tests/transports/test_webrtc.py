@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from typing import Any, cast
 
 import pytest
@@ -9,8 +10,9 @@ from aiortc import RTCPeerConnection
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 
 import transports.webrtc as webrtc
+from transports.inbound_audio import inbound_audio
+from transports.reordering import WaitBounds
 from transports.webrtc import (
-    JITTER_BUFFER,
     MAX_CANDIDATES,
     Liveness,
     Offer,
@@ -267,15 +269,17 @@ async def test_a_restart_goes_on_with_the_same_connection(sdp: str):
     await begun[0].disconnect()
 
 
-async def test_a_new_connection_holds_back_one_packet_of_audio(sdp: str):
-    signalling, begun = Signalling(), []
+async def test_a_new_connection_conceals_losses_and_asks_for_their_correction(sdp: str):
+    signalling, begun = Signalling(waits=WaitBounds(0.02, 0.3)), []
 
     async def begin(connection: SmallWebRTCConnection, _: Any) -> None:
         begun.append(connection)
 
-    await signalling.answer(parse_offer({"type": "offer", "sdp": sdp}), begin)
-    receiver = begun[0].pc.getTransceivers()[0].receiver
-    assert getattr(receiver, JITTER_BUFFER)._prefetch == 1
+    answer = await signalling.answer(parse_offer({"type": "offer", "sdp": sdp}), begin)
+    audio = inbound_audio(begun[0].pc)
+    assert audio is not None and audio.wait_secs == 0.02
+    opus = re.search(r"a=rtpmap:(\d+) opus/48000/2\r\n", answer["sdp"], re.IGNORECASE)
+    assert opus and f"a=fmtp:{opus[1]} minptime=10;useinbandfec=1\r\n" in answer["sdp"]
     await begun[0].disconnect()
 
 
