@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,10 @@ FAREWELLS = {
 }
 
 
+Build = Callable[..., PipelineWorker]
+"""What makes the pipeline of a call: `build_call`, or another with its arguments."""
+
+
 @dataclass(eq=False)
 class Call:
     """One caller, from the offer to the end.
@@ -53,6 +57,7 @@ class Call:
     engines: Engines
     limits: ServerSettings
     metrics: Metrics
+    build: Build = build_call
     ended: str = ""
     _worker: PipelineWorker | None = None
     _runner: WorkerRunner | None = None
@@ -103,7 +108,7 @@ class Call:
         transport = SmallWebRTCTransport(
             self.connection, TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2)
         )
-        worker = build_call(
+        worker = self.build(
             transport,
             self.engines,
             idle_secs=self.limits.idle_secs,
