@@ -62,9 +62,7 @@ class Microphone(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(
-        self, on_frame: Callable[[float, np.ndarray], None], background: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, on_frame: Callable[[float, np.ndarray], None], background: np.ndarray | None = None) -> None:
         super().__init__()
         self._background = background
         self.worst_lateness_secs = 0.0

@@ -85,15 +85,18 @@ def wanted(dialogues: Sequence[Dialogue], options: TalkOptions) -> list[Dialogue
 
 
 def spread(dialogues: Sequence[Dialogue], turns: int) -> list[Dialogue]:
-    """Dialogues of at least so many turns: next is always the one whose rarest kind has come least so far."""
-    seen = dict.fromkeys(KINDS, 0)
+    """Dialogues of at least so many turns: next is always the one whose rarest kind has come least so far, of the part
+    that has come less.
+    """
+    seen = dict.fromkeys((*KINDS, *PARTS), 0)
     chosen: list[Dialogue] = []
     left: list[Dialogue] = []
     while sum(len(item.turns) for item in chosen) < turns:
         left = left or list(dialogues)
-        following = min(left, key=lambda item: min(seen[turn.kind] for turn in item.turns))
+        following = min(left, key=lambda item: (min(seen[turn.kind] for turn in item.turns), seen[item.part]))
         left.remove(following)
         chosen.append(following)
         for turn in following.turns:
             seen[turn.kind] += 1
+            seen[following.part] += 1
     return chosen

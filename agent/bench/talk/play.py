@@ -111,9 +111,7 @@ class _Over(Exception):
 class _Call:
     def __init__(self, rendered: Rendered, prompter: Prompter) -> None:
         self._dialogue = rendered.dialogue
-        self._files = [
-            clip.as_file(f"{self._dialogue.id} {number}") for number, clip in enumerate(rendered.clips, 1)
-        ]
+        self._files = [clip.as_file(f"{self._dialogue.id} {number}") for number, clip in enumerate(rendered.clips, 1)]
         self._prompter = prompter
         self._listener = Listener()
         self._transcript = Transcript()

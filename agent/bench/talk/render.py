@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from agent.bench.options import RECORDINGS
 from agent.bench.speech import BenchError
 from agent.bench.talk import sounds
+from agent.bench.talk.cutting import cuts
 from agent.bench.talk.script import Background, Dialogue, Pause, Piece, Recording, Sound, Turn, Words
 from agent.bench.talk.sounds import RATE, SPEECH_DBFS
 from agent.bench.talk.voices import Speaker
@@ -55,8 +57,14 @@ class Renderer:
         Raises:
             BenchError: A recording is not there, or nothing is heard of a piece.
         """
-        heard = [piece for piece in turn.pieces if not isinstance(piece, Pause)]
-        parts = [self._piece(piece, voice, last=piece is heard[-1]) for piece in heard]
+        parts: list[tuple[np.ndarray, int, int]] = []
+        for said, group in groupby(
+            (it for it in turn.pieces if not isinstance(it, Pause)), lambda it: type(it) is Words
+        ):
+            if said:
+                parts += self._sentence([it.text for it in group if isinstance(it, Words)], voice)
+            else:
+                parts += [self._piece(it, voice) for it in group]
         return join(parts, gaps_ms(turn.pieces))
 
     def background(self, background: Background) -> np.ndarray:
@@ -66,17 +74,29 @@ class Renderer:
         level = 10 ** ((SPEECH_DBFS - background.snr_db) / 20)
         return to_pcm(sound * (level / np.sqrt((sound**2).mean())))
 
-    def _piece(self, piece: Piece, voice: str, last: bool) -> tuple[np.ndarray, int, int]:
+    def _piece(self, piece: Piece, voice: str) -> tuple[np.ndarray, int, int]:
         """Sound with its first and last sample that count."""
-        if isinstance(piece, Sound):
-            sound = sounds.SOUNDS[piece.name]()
-            return sound, 0, len(sound) - 1
         if isinstance(piece, Recording):
             return trimmed(self._recorded(piece), piece.file)
-        assert isinstance(piece, Words)
-        # A comma lets the voice hang in the air, as people's does where they go on.
-        text = piece.text if last or piece.text[-1] in ".,?!" else f"{piece.text},"
-        return trimmed(self.speaker.say(text, voice), text)
+        assert isinstance(piece, Sound)
+        if (make := sounds.SOUNDS.get(piece.name)) is not None:
+            sound = make()
+            return sound, 0, len(sound) - 1
+        speech, first, last = trimmed(self.speaker.say(sounds.VOCAL[piece.name], voice), piece.name)
+        return sounds.with_air(speech), first, last
+
+    def _sentence(self, texts: Sequence[str], voice: str) -> list[tuple[np.ndarray, int, int]]:
+        """Words with pauses between them: said in one breath, and cut."""
+        if len(texts) == 1:
+            return [trimmed(self.speaker.say(texts[0], voice), texts[0])]
+        whole = " ".join(text if text[-1] in ".,?!" else f"{text}," for text in texts[:-1]) + f" {texts[-1]}"
+        speech, first, last = trimmed(self.speaker.say(whole, voice), whole)
+        lengths = [_length(trimmed(self.speaker.say(text, voice), text)) for text in texts]
+        edges = [0, *(first + cut for cut in cuts(speech[first : last + 1], lengths)), len(speech)]
+        level = gain(speech[first : last + 1])
+        return [
+            bounded(speech[start:end] * level, text) for (start, end), text in zip(pairwise(edges), texts, strict=True)
+        ]
 
     def _recorded(self, piece: Recording) -> np.ndarray:
         try:
@@ -119,13 +139,23 @@ def trimmed(sound: np.ndarray, what: str) -> tuple[np.ndarray, int, int]:
     Raises:
         BenchError: Nothing is heard.
     """
+    sound, first, last = bounded(sound, what)
+    return sound * gain(sound[first : last + 1]), first, last
+
+
+def bounded(sound: np.ndarray, what: str) -> tuple[np.ndarray, int, int]:
+    """The same at its own level."""
     try:
         first, last = speech_bounds(to_pcm(sound * (0.5 / max(np.abs(sound).max(), 1e-9))), RATE)
     except NoSpeech as error:
         raise BenchError(f"{what!r}: {error}") from error
     margin = round(MARGIN_SECS * RATE)
     start, end = max(first - margin, 0), min(last + 1 + margin, len(sound))
-    return sound[start:end] * gain(sound[first : last + 1]), first - start, last - start
+    return sound[start:end], first - start, last - start
+
+
+def _length(part: tuple[np.ndarray, int, int]) -> int:
+    return part[2] - part[1] + 1
 
 
 def gain(speech: np.ndarray) -> float:

@@ -176,5 +176,3 @@ def _ms(secs: float | None) -> float | None:
 
 def _less(ours: float | None, plain: float | None, digits: int = 4) -> float | None:
     return None if ours is None or plain is None else round(ours - plain, digits)
-
-

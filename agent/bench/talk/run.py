@@ -13,11 +13,18 @@ from agent.bench.talk.options import TalkOptions, wanted
 from agent.bench.talk.play import Played, Prompter, UnknownBrain, play
 from agent.bench.talk.render import Rendered, Renderer, render
 from agent.bench.talk.report import Judged, differences, show, side
-from agent.bench.talk.script import read_dialogues
+from agent.bench.talk.script import Dialogue, Turn, Words, read_dialogues
 from agent.bench.talk.server import OURS, PLAIN, READY, environment, process, scripted_brain
 
 PACKAGES = ("pipecat-ai", "aiortc", "faster-whisper", "ctranslate2", "hibari-tts", "onnxruntime")
 LATE_SECS = 0.06
+WARM_UP = Dialogue(
+    "warm-up",
+    "tune",
+    "heart",
+    None,
+    (Turn("question", (Words("Hello, can you hear me?"),), "Hello, can you hear me?", None, frozenset({"answer"})),),
+)
 
 
 def run(options: TalkOptions, output: Output) -> None:
@@ -33,9 +40,11 @@ def run(options: TalkOptions, output: Output) -> None:
     machine = describe(PACKAGES)
     dialogues = wanted(read_dialogues(), options)
     renderer = Renderer()
-    rendered = render(dialogues, renderer)
-    sides, problems = asyncio.run(measure(options, rendered))
-    problems += [f"espeak-ng is not installed: {name} was spoken by {by}" for name, by in _stand_ins(renderer, rendered)]
+    *rendered, warm_up = render([*dialogues, WARM_UP], renderer)
+    sides, problems = asyncio.run(measure(options, rendered, warm_up))
+    problems += [
+        f"espeak-ng is not installed: {name} was spoken by {by}" for name, by in _stand_ins(renderer, rendered)
+    ]
     report = {
         "what": "talk",
         "machine": machine,
@@ -65,13 +74,22 @@ def run(options: TalkOptions, output: Output) -> None:
         draw(report, output.plot)
 
 
-async def measure(options: TalkOptions, rendered: Sequence[Rendered]) -> tuple[list[list[Judged]], list[str]]:
+async def measure(
+    options: TalkOptions, rendered: Sequence[Rendered], warm_up: Rendered
+) -> tuple[list[list[Judged]], list[str]]:
     """Play every dialogue to each side before the next one, so that the machine's noise hits both.
+
+    Args:
+        options: Whom to call.
+        rendered: What is measured.
+        warm_up: What is played first and not measured: the first call of a process pays for what is loaded late.
 
     Returns:
         The turns of each side, ours first; and what makes the figures less certain.
     """
     async with _sides(options) as (urls, prompter):
+        for url in urls:
+            await play(url, warm_up, prompter, options.token)
         judged: list[list[Judged]] = [[] for _ in urls]
         problems: list[str] = []
         for number, item in enumerate(rendered, 1):
@@ -137,5 +155,3 @@ def _stand_ins(renderer: Renderer, rendered: Sequence[Rendered]) -> list[tuple[s
 def _progress(done: int, of: int) -> None:
     if sys.stderr.isatty():
         print(f"\rdialogue {done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-

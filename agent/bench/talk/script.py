@@ -7,7 +7,7 @@ A file has a `part` (`tune` or `held-out`) and `dialogues`. A dialogue is one ca
       background: babble 12           # optional: a sound of `sounds.BACKGROUNDS`, so many dB below the speech
       turns:
         - kind: pause
-          say: "I'd like to [700] book a table."   # [700]: 700 ms of silence. <cough>: a sound of `sounds.SOUNDS`.
+          say: "I'd like to [700] book a table."   # [700]: 700 ms of silence. <cough>: one of `sounds`.
                                                    # {jfk.flac 300-2100}: that stretch of a recording, in ms
         - kind: barge_in
           say: "Wait."
@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from agent.bench.speech import BenchError
-from agent.bench.talk.sounds import BACKGROUNDS, SOUNDS
+from agent.bench.talk.sounds import BACKGROUNDS, SOUNDS, VOCAL
 from agent.bench.talk.voices import VOICES
 
 DIALOGUES = Path(__file__).parent / "dialogues"
@@ -75,7 +75,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Sound:
-    """One of `sounds.SOUNDS`."""
+    """One of `sounds.SOUNDS` or `sounds.VOCAL`."""
 
     name: str
 
@@ -234,7 +234,7 @@ def _token(token: re.Match[str], place: str) -> Piece:
     if token["pause"]:
         return Pause(int(token["pause"]))
     if token["sound"]:
-        return Sound(_one_of(token["sound"], place, SOUNDS))
+        return Sound(_one_of(token["sound"], place, (*SOUNDS, *VOCAL)))
     begin, end = int(token["begin"] or 0), int(token["end"]) if token["end"] else None
     if end is not None and end <= begin:
         raise BadDialogue(f"{place}: {token[0]}: expected the end after the beginning")
@@ -256,9 +256,7 @@ def _one_of(value: object, place: str, known: Iterable[str]) -> str:
     return str(value)
 
 
-def _mapping(
-    value: object, place: str, *, required: Sequence[str], optional: Sequence[str] = ()
-) -> Mapping[str, Any]:
+def _mapping(value: object, place: str, *, required: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise BadDialogue(f"{place}: expected a mapping with {', '.join(required)}")
     missing, unknown = [name for name in required if name not in value], set(value) - {*required, *optional}

@@ -31,9 +31,7 @@ LINES = 40
 
 
 @contextlib.asynccontextmanager
-async def process(
-    command: Sequence[str], ready: re.Pattern[str], environment: Mapping[str, str]
-) -> AsyncIterator[str]:
+async def process(command: Sequence[str], ready: re.Pattern[str], environment: Mapping[str, str]) -> AsyncIterator[str]:
     """A Python process until the end of the block; gives the address that it prints when it is ready.
 
     Args:

@@ -57,31 +57,11 @@ def _voiced(secs: float, hz: np.ndarray | float, formants: tuple[tuple[float, fl
     return sound * edge
 
 
-def cough() -> np.ndarray:
-    """Two coughs: a burst of air, a short voiced part, air again."""
+def cough_dry() -> np.ndarray:
+    """Two coughs: bursts of air."""
     random = _random("cough")
-
-    def one(secs: float) -> np.ndarray:
-        air = _noise(round(secs * RATE), 300, 5000, random) * _decay(secs, 0.006, 0.07)
-        voice = _voiced(secs, np.linspace(230, 150, round(secs * RATE)), ((550, 250), (1500, 400)))
-        return air + 0.5 * voice / max(np.abs(voice).max(), 1e-9) * _decay(secs, 0.03, 0.06)
-
-    return _level(_join(one(0.28), one(0.34), gap_secs=0.14), -20)
-
-
-def throat() -> np.ndarray:
-    """A throat being cleared: a growl."""
-    random = _random("throat")
-    samples = round(0.5 * RATE)
-    growl = _voiced(0.5, np.linspace(110, 80, samples), ((400, 250), (1100, 300)))
-    rough = 1 + 0.8 * np.sin(2 * np.pi * 28 * np.arange(samples) / RATE)
-    return _level((growl / np.abs(growl).max() + 0.25 * _noise(samples, 300, 3000, random)) * rough, -24)
-
-
-def sneeze() -> np.ndarray:
-    """A long hiss with a hard start."""
-    random = _random("sneeze")
-    return _level(_noise(round(0.55 * RATE), 1200, 9000, random) * _decay(0.55, 0.01, 0.16), -19)
+    bursts = (_noise(round(secs * RATE), 300, 5000, random) * _decay(secs, 0.006, 0.07) for secs in (0.28, 0.34))
+    return _level(_join(*bursts, gap_secs=0.14), -20)
 
 
 def breath() -> np.ndarray:
@@ -142,8 +122,24 @@ def hm() -> np.ndarray:
 
 
 SOUNDS: dict[str, Callable[[], np.ndarray]] = {
-    make.__name__: make for make in (cough, throat, sneeze, breath, click, keys, thump, burst, ring, mhm, hm)
+    make.__name__: make for make in (cough_dry, breath, click, keys, thump, burst, ring, mhm, hm)
 }
+
+VOCAL = {
+    "cough": "Khuh! Khuh!",
+    "throat": "Ah hem, hem.",
+    "sneeze": "Achoo!",
+    "laugh": "Ha ha ha.",
+}
+"""Sounds of a throat, said by the dialogue's voice, with air: noise alone is no voice to any detector, these are."""
+
+
+def with_air(speech: np.ndarray) -> np.ndarray:
+    """A voice with noise that rises and falls with it."""
+    frame = RATE // 100
+    power = np.convolve(speech**2, np.ones(frame) / frame, mode="same")
+    return speech + 0.3 * np.sqrt(np.maximum(power, 0)) * _noise(len(speech), 400, 6000, _random("air"))
+
 
 BACKGROUND_SECS = 12.0
 
