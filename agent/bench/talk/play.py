@@ -46,10 +46,10 @@ class Prompter(Protocol):
 class UnknownBrain:
     """A brain that answers what it likes: its answers cannot be told apart."""
 
-    async def next_answer(self, *, long: bool) -> None:  # noqa: ARG002
+    async def next_answer(self, *, long: bool) -> None:
         """See `Prompter`."""
 
-    def is_same_answer(self, one: str, other: str) -> bool:  # noqa: ARG002
+    def is_same_answer(self, one: str, other: str) -> bool:
         """See `Prompter`."""
         return True
 

@@ -1,7 +1,7 @@
 """Sounds that are not speech, made with numpy: float64 at 48 kHz, the same on every run.
 
-`SOUNDS` are events: their level is that of a caller's room, next to speech of `SPEECH_DBFS`. `BACKGROUNDS` go on without
-end; their level is set where they are mixed. Babble is made of speech and so in `render`.
+`SOUNDS` are events: their level is that of a caller's room, next to speech of `SPEECH_DBFS`. `BACKGROUNDS` go on
+without end; their level is set where they are mixed. Babble is made of speech and so in `render`.
 """
 
 from collections.abc import Callable
@@ -38,9 +38,10 @@ def _join(*parts: np.ndarray, gap_secs: float) -> np.ndarray:
 
 
 def _level(sound: np.ndarray, dbfs: float) -> np.ndarray:
-    """The RMS of its louder half at a level."""
-    loud = np.abs(sound) >= np.quantile(np.abs(sound), 0.5)
-    return sound * (10 ** (dbfs / 20) / np.sqrt((sound[loud] ** 2).mean()))
+    """Its loudest 20 ms at an RMS."""
+    frame = RATE // 50
+    power = np.convolve(sound**2, np.ones(frame) / frame, mode="same")
+    return sound * (10 ** (dbfs / 20) / np.sqrt(power.max()))
 
 
 def _voiced(secs: float, hz: np.ndarray | float, formants: tuple[tuple[float, float], ...]) -> np.ndarray:
@@ -61,21 +62,21 @@ def cough_dry() -> np.ndarray:
     """Two coughs: bursts of air."""
     random = _random("cough")
     bursts = (_noise(round(secs * RATE), 300, 5000, random) * _decay(secs, 0.006, 0.07) for secs in (0.28, 0.34))
-    return _level(_join(*bursts, gap_secs=0.14), -20)
+    return _level(_join(*bursts, gap_secs=0.14), -16)
 
 
 def breath() -> np.ndarray:
     """Somebody breathes on the microphone."""
     random = _random("breath")
     samples = round(0.9 * RATE)
-    return _level(_noise(samples, 150, 2500, random) * np.sin(np.pi * np.arange(samples) / samples) ** 2, -30)
+    return _level(_noise(samples, 150, 2500, random) * np.sin(np.pi * np.arange(samples) / samples) ** 2, -26)
 
 
 def click() -> np.ndarray:
     """A mouse button, pressed and let go."""
     random = _random("click")
     one = _noise(round(0.012 * RATE), 1500, 9000, random) * _decay(0.012, 0.0005, 0.003)
-    return _level(_join(one, 0.7 * one, gap_secs=0.09), -12)
+    return _level(_join(one, 0.7 * one, gap_secs=0.09), -22)
 
 
 def keys() -> np.ndarray:
@@ -92,33 +93,33 @@ def keys() -> np.ndarray:
 def thump() -> np.ndarray:
     """A door, or something put on the table."""
     random = _random("thump")
-    return _level(_noise(round(0.35 * RATE), 40, 400, random) * _decay(0.35, 0.004, 0.07), -16)
+    return _level(_noise(round(0.35 * RATE), 40, 400, random) * _decay(0.35, 0.004, 0.07), -12)
 
 
 def burst() -> np.ndarray:
     """A second of white noise: a tap, a car that passes."""
     random = _random("burst")
     samples = round(1.0 * RATE)
-    return _level(_noise(samples, 60, 10_000, random) * np.minimum(np.arange(samples)[::-1] / (0.2 * RATE), 1), -26)
+    return _level(_noise(samples, 60, 10_000, random) * np.minimum(np.arange(samples)[::-1] / (0.2 * RATE), 1), -24)
 
 
 def ring() -> np.ndarray:
     """A telephone in the room: two tones, twice."""
     t = np.arange(round(0.4 * RATE)) / RATE
     tone = (np.sin(2 * np.pi * 880 * t) + np.sin(2 * np.pi * 1175 * t)) * np.minimum(np.minimum(t, t[::-1]) / 0.02, 1)
-    return _level(_join(tone, tone, gap_secs=0.2), -25)
+    return _level(_join(tone, tone, gap_secs=0.2), -22)
 
 
 def mhm() -> np.ndarray:
     """A hum of consent: two notes, the second higher, lips closed."""
     first = _voiced(0.16, np.linspace(125, 115, round(0.16 * RATE)), ((260, 120), (1100, 150)))
     second = _voiced(0.26, np.linspace(130, 165, round(0.26 * RATE)), ((260, 120), (1100, 150)))
-    return _level(_join(first, second, gap_secs=0.05), -26)
+    return _level(_join(first, second, gap_secs=0.05), -22)
 
 
 def hm() -> np.ndarray:
     """One hum, falling."""
-    return _level(_voiced(0.3, np.linspace(140, 110, round(0.3 * RATE)), ((260, 120), (1100, 150))), -26)
+    return _level(_voiced(0.3, np.linspace(140, 110, round(0.3 * RATE)), ((260, 120), (1100, 150))), -22)
 
 
 SOUNDS: dict[str, Callable[[], np.ndarray]] = {
