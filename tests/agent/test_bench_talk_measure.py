@@ -87,6 +87,14 @@ def test_another_answer_in_its_place_is_a_false_interruption_however_quick():
     assert found.false_interruption is True
 
 
+def test_an_answer_of_unknown_length_broke_off_only_if_the_server_says_so():
+    cut = heard("keeps_speaking", 3.0, 3.4, (1.0, 3.3), until=5.4, told=True)
+    assert judge(cut).false_interruption is True
+    assert judge(heard("keeps_speaking", 3.0, 3.4, (1.0, 3.3), until=5.4, told=False)).void
+    assert judge(heard("stops", 3.0, 3.5, (1.0, 3.4), told=False)).void
+    assert judge(heard("stops", 3.0, 3.5, (1.0, 4.4), told=False)).missed_interruption is True
+
+
 def test_a_sound_over_an_answer_that_was_over_tells_nothing():
     assert judge(heard("keeps_speaking", 3.0, 3.4, (1.0, 2.4))).void
     assert judge(heard("stops", 3.0, 3.4, (1.0, 2.4))).void

@@ -30,6 +30,9 @@ ANSWER_SECS = 6.0
 """An answer that has not begun by then is not waited for any more."""
 
 
+ENDED = "the answer ended by itself"
+
+
 @dataclass(frozen=True)
 class Heard:
     """One turn as it was played, and all that was heard of the bot in its call.
@@ -41,6 +44,8 @@ class Heard:
         bursts: What was heard, in order.
         until: The bot was watched up to here: until the next turn began, or the call ended.
         replaced: Whether the bot began another answer than the one it was giving; told from the texts.
+        told: Whether the server said that it was interrupted, where the answer may have ended by itself; None where it
+            is known to be longer than the turn is watched.
     """
 
     turn: Turn
@@ -49,6 +54,7 @@ class Heard:
     bursts: Sequence[Burst]
     until: float
     replaced: bool = False
+    told: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,10 @@ def _answered(heard: Heard, silent_from: float) -> Verdict:
 def _talked_beside(heard: Heard) -> Verdict:
     if _talk_at(heard.first, heard.bursts) is None:
         return Verdict(void="the bot was not speaking any more")
-    return Verdict(false_interruption=heard.replaced or _broke_off(heard))
+    broke_off = _broke_off(heard)
+    if broke_off and heard.told is False:
+        return Verdict(void=ENDED)
+    return Verdict(false_interruption=heard.replaced or broke_off)
 
 
 def _broke_off(heard: Heard) -> bool:
@@ -154,6 +163,8 @@ def _interrupted(heard: Heard) -> Verdict:
     stopped = min(talk.end, heard.until)
     silence = max(stopped - heard.first, 0.0)
     found = Verdict(missed_interruption=silence > YIELD_SECS, silence_secs=silence)
+    if not found.missed_interruption and heard.told is False:
+        return Verdict(void=ENDED)
     if found.missed_interruption or "answer" not in heard.turn.expect:
         return found
     answered = _answered(heard, stopped)

@@ -32,7 +32,13 @@ ENOUGH_SECS = 0.4
 
 
 class Prompter(Protocol):
-    """Who decides what the bot answers."""
+    """Who decides what the bot answers.
+
+    Attributes:
+        knows_lengths: Whether long answers are longer than the turns over them are watched.
+    """
+
+    knows_lengths: bool
 
     async def next_answer(self, *, long: bool) -> None:
         """The next answers are long ones, to be talked over, or short ones."""
@@ -44,7 +50,9 @@ class Prompter(Protocol):
 
 
 class UnknownBrain:
-    """A brain that answers what it likes: its answers cannot be told apart."""
+    """A brain that answers what it likes: its answers cannot be told apart, and may be short."""
+
+    knows_lengths = False
 
     async def next_answer(self, *, long: bool) -> None:
         """See `Prompter`."""
@@ -153,6 +161,7 @@ class _Call:
                     bursts,
                     until,
                     self._replaced(taken, until),
+                    None if self._prompter.knows_lengths else self._told(taken, until),
                 )
                 for index, (taken, until) in enumerate(zip(whole, starts, strict=True))
             ],
@@ -220,6 +229,9 @@ class _Call:
         before = [said.text for said in self._said if said.at < taken.began]
         after = [said.text for said in self._said if taken.began <= said.at < until and said.aloud]
         return bool(before) and any(not self._prompter.is_same_answer(before[-1], text) for text in after)
+
+    def _told(self, taken: _Taken, until: float) -> bool:
+        return any(taken.began <= at < until for at in self._transcript.interruptions)
 
     def _on_heard(self, arrival: float, pcm: np.ndarray) -> None:
         self._listener.hear(arrival, pcm)

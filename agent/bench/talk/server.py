@@ -110,6 +110,8 @@ def environment(brain_url: str | None) -> dict[str, str]:
 class ScriptedBrain:
     """The scripted brain in its own process, and what `play` asks of it."""
 
+    knows_lengths = True
+
     def __init__(self, url: str, http: httpx.AsyncClient):
         self.url = url
         self._http = http
