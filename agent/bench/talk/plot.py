@@ -29,12 +29,11 @@ def draw(report: dict[str, Any], path: Path) -> None:
                 )
             latencies = [*side["voice_to_voice_ms"].values(), *side["silence_after_barge_in_ms"].values()]
             _bars(times, [value or 0 for value in latencies], name, colour, shift)
-    rates.set_xticks(range(len(RATES)), [name.replace("_", "\n") for name in RATES], fontsize=8)
+    rates.set_xticks(range(len(RATES)), [name.replace("_", "\n") for name in RATES], fontsize=7)
     rates.set_ylim(0, 1)
     rates.set_title("share of turns", fontsize=10)
-    names = [f"{what}\n{percent}" for what in ("voice\nto voice", "silence after\nbarge-in") for percent in _PERCENT]
-    times.set_xticks(range(len(names)), names, fontsize=7)
-    times.set_title("ms", fontsize=10)
+    times.set_xticks(range(2 * len(_PERCENT)), _PERCENT * 2, fontsize=8)
+    times.set_title("voice to voice | silence after barge-in (ms)", fontsize=10)
     for axes in (rates, times):
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize=8)

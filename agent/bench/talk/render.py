@@ -82,8 +82,9 @@ class Renderer:
         if (make := sounds.SOUNDS.get(piece.name)) is not None:
             sound = make()
             return sound, 0, len(sound) - 1
-        speech, first, last = trimmed(self.speaker.say(sounds.VOCAL[piece.name], voice), piece.name)
-        return sounds.with_air(speech), first, last
+        text, air = sounds.VOCAL[piece.name]
+        speech, first, last = trimmed(self.speaker.say(text, voice), piece.name)
+        return sounds.with_air(speech, air), first, last
 
     def _sentence(self, texts: Sequence[str], voice: str) -> list[tuple[np.ndarray, int, int]]:
         """Words with pauses between them: said in one breath, and cut."""

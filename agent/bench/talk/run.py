@@ -54,6 +54,7 @@ def run(options: TalkOptions, output: Output) -> None:
             "brain": options.brain_in_words,
             "voices": sorted({item.voice for item in dialogues}),
             "url": options.url,
+            "load_average": [machine["load_average"], describe(())["load_average"]],
             "problems": problems,
         },
         **side(sides[0]),

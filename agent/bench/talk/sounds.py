@@ -127,19 +127,21 @@ SOUNDS: dict[str, Callable[[], np.ndarray]] = {
 }
 
 VOCAL = {
-    "cough": "Khuh! Khuh!",
-    "throat": "Ah hem, hem.",
-    "sneeze": "Achoo!",
-    "laugh": "Ha ha ha.",
+    "cough": ("Huh! Huh!", 0.3),
+    "throat": ("Hem hem.", 0.45),
+    "gasp": ("Hah!", 0.2),
+    "laugh": ("Ha ha ha.", 0.3),
 }
-"""Sounds of a throat, said by the dialogue's voice, with air: noise alone is no voice to any detector, these are."""
+"""Sounds of a throat: what the dialogue's voice says, and how much air goes with it. Noise alone is no voice to any
+detector, these are; and they are nearly no words to any transcriber.
+"""
 
 
-def with_air(speech: np.ndarray) -> np.ndarray:
-    """A voice with noise that rises and falls with it."""
+def with_air(speech: np.ndarray, share: float) -> np.ndarray:
+    """A voice with noise that rises and falls with it, at a share of its level."""
     frame = RATE // 100
     power = np.convolve(speech**2, np.ones(frame) / frame, mode="same")
-    return speech + 0.3 * np.sqrt(np.maximum(power, 0)) * _noise(len(speech), 400, 6000, _random("air"))
+    return speech + share * np.sqrt(np.maximum(power, 0)) * _noise(len(speech), 400, 6000, _random("air"))
 
 
 BACKGROUND_SECS = 12.0

@@ -16,6 +16,9 @@ from agent.bench.talk.sounds import RATE
 SEED = 7
 """Of hibari's noise: the same speech on every run."""
 
+PHONEMES = {"Mhm.": "mhˈm.", "Oh.": "ˈOː."}
+"""What hibari's own spelling makes sound like other words, in its phonemes."""
+
 ESPEAK_SECS = 20.0
 
 
@@ -72,7 +75,12 @@ class Speaker:
         voice = VOICES[self.stand_ins.get(name, name)]
         if voice.espeak:
             return self._say_with_espeak(text, voice.espeak)
-        speech = np.asarray(self._model(text, voice.pace / voice.pitch, seed=SEED), dtype=np.float64)
+        pace = voice.pace / voice.pitch
+        if (phonemes := PHONEMES.get(text)) is not None:
+            made = self._model.from_phonemes(phonemes, pace, seed=SEED)
+        else:
+            made = self._model(text, pace, seed=SEED)
+        speech = np.asarray(made, dtype=np.float64)
         # Played faster, and so higher, than it was made.
         return soxr.resample(speech, 24_000 * voice.pitch, RATE)
 
