@@ -119,8 +119,11 @@ async def _sides(options: TalkOptions) -> AsyncIterator[tuple[list[str], Prompte
             )
             brain_url = brain.url
         commands = [OURS, PLAIN] if options.baseline else [OURS]
-        started = [process((*command, *flags), READY, environment(brain_url)) for command in commands]
-        yield [await stack.enter_async_context(it) for it in started], prompter
+        started = [
+            await stack.enter_async_context(process((*command, *flags), READY, environment(brain_url)))
+            for command in commands
+        ]
+        yield [await it.address() for it in started], prompter
 
 
 def _judged(item: Rendered, played: Played) -> list[Judged]:

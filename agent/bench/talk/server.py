@@ -30,60 +30,81 @@ LINES = 40
 """So many of the last lines of a process are kept, for the message of its failure."""
 
 
+class Running:
+    """A process that was started; `address` waits until it is ready."""
+
+    def __init__(self, command: Sequence[str], ready: re.Pattern[str], process: asyncio.subprocess.Process):
+        self._command = command
+        self._ready = ready
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=LINES)
+        self._address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.create_task(self._read())
+
+    @property
+    def number(self) -> int:
+        """The system's number of it."""
+        return self._process.pid
+
+    async def address(self) -> str:
+        """What it printed when it was ready.
+
+        Raises:
+            BenchError: It ended, or was not ready in time; the message has its last lines.
+        """
+        # Cancelled by the timeout, the future would stay so.
+        await asyncio.wait([self._address], timeout=START_SECS)
+        if self._address.done() and (found := self._address.result()):
+            return found
+        said = "\n  ".join(self._lines) or "it printed nothing"
+        raise BenchError(f"{' '.join(self._command)} did not become ready:\n  {said}")
+
+    async def stop(self) -> None:
+        """End it, by force where it does not by itself."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            self._lines.append(raw.decode(errors="replace").rstrip())
+            if (found := self._ready.search(self._lines[-1])) and not self._address.done():
+                self._address.set_result(found[1])
+        if not self._address.done():
+            self._address.set_result("")
+
+
 @contextlib.asynccontextmanager
-async def process(command: Sequence[str], ready: re.Pattern[str], environment: Mapping[str, str]) -> AsyncIterator[str]:
-    """A Python process until the end of the block; gives the address that it prints when it is ready.
+async def process(
+    command: Sequence[str], ready: re.Pattern[str], environment: Mapping[str, str]
+) -> AsyncIterator[Running]:
+    """A Python process until the end of the block.
 
     Args:
         command: What follows the name of the interpreter.
-        ready: What is printed then; its first group is the address.
+        ready: What it prints when it is ready; the first group is its address.
         environment: All of its environment.
-
-    Raises:
-        BenchError: It ended, or was not ready in time; the message has its last lines.
     """
-    running = await asyncio.create_subprocess_exec(
+    started = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
-        cwd=Path.cwd(),
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    lines: deque[str] = deque(maxlen=LINES)
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    reader = asyncio.create_task(_read(running, lines, ready, address))
+    running = Running(command, ready, started)
     try:
-        try:
-            async with asyncio.timeout(START_SECS):
-                found = await address
-        except (TimeoutError, EOFError):
-            said = "\n  ".join(lines) or "it printed nothing"
-            raise BenchError(f"{' '.join(command)} did not become ready:\n  {said}") from None
-        yield found
+        yield running
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            running.terminate()
-        try:
-            async with asyncio.timeout(STOP_SECS):
-                await running.wait()
-        except TimeoutError:
-            running.kill()
-            await running.wait()
-        await reader
-
-
-async def _read(
-    running: asyncio.subprocess.Process, lines: deque[str], ready: re.Pattern[str], address: asyncio.Future[str]
-) -> None:
-    assert running.stdout is not None
-    async for raw in running.stdout:
-        lines.append(raw.decode(errors="replace").rstrip())
-        if (found := ready.search(lines[-1])) and not address.done():
-            address.set_result(found[1])
-    if not address.done():
-        address.set_exception(EOFError("it ended"))
+        await running.stop()
 
 
 def environment(brain_url: str | None) -> dict[str, str]:
@@ -130,7 +151,7 @@ async def scripted_brain(first_token_ms: float, tokens_per_sec: float) -> AsyncI
     """Start it. Raises `BenchError` if it does not."""
     flags = ("--first-token-ms", str(first_token_ms), "--tokens-per-sec", str(tokens_per_sec))
     async with (
-        process((*BRAIN, *flags), BRAIN_ADDRESS, environment(None)) as url,
+        process((*BRAIN, *flags), BRAIN_ADDRESS, environment(None)) as running,
         httpx.AsyncClient(timeout=5.0) as http,
     ):
-        yield ScriptedBrain(url, http)
+        yield ScriptedBrain(await running.address(), http)
