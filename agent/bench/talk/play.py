@@ -141,7 +141,7 @@ class _Call:
             for index in range(len(self._files)):
                 await self._take(index)
         except _Over:
-            self._problem = f"the call was lost: {self._line.gone or self._transcript.ending or 'the server hung up'}"
+            self._problem = self._problem or f"the call was lost: {self._line.gone or self._transcript.ending or 'the server hung up'}"
         finally:
             self._ended = clock()
             await self._line.close()
