@@ -182,3 +182,58 @@ def tts(
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped before the end")
+
+
+@bench_app.command()
+def talk(
+    turns: Annotated[int, typer.Option(help="Turns of the caller to play, at least.")] = 100,
+    parts: Annotated[str, typer.Option(help="all, tune (what strategies are tuned on) or held-out.")] = "all",
+    kinds: Annotated[str, typer.Option(help="Only dialogues with such turns, e.g. pause,hesitation.")] = "",
+    dialogue: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
+    baseline: Annotated[bool, typer.Option(help="Plain Pipecat's default strategies in turn with the agent.")] = True,
+    url: Annotated[str | None, typer.Option(help="A running agent, instead of one that is started here.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Access token of the running agent.", envvar="VOICE_AGENT_SERVER__TOKEN")
+    ] = None,
+    brain: Annotated[
+        str, typer.Option(help="scripted (known answers at a known pace) or packaged (SmolLM2).")
+    ] = "scripted",
+    first_token_ms: Annotated[float, typer.Option(help="When the scripted brain begins to write.")] = 200.0,
+    tokens_per_sec: Annotated[float, typer.Option(help="How fast it writes.")] = 60.0,
+    profile: Annotated[str, typer.Option(help="Name of a profile in configs/, or path of a YAML file.")] = "embedded",
+    env_file: Annotated[Path, typer.Option(help="File with more settings, one VARIABLE=value a line.")] = Path(".env"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG: rates and latencies of both.")] = None,
+) -> None:
+    """Manners: spoken dialogues over real calls, and plain Pipecat gets the same."""
+    # The command imports this module; it may not import the command.
+    from agent.cli import _fail, _quiet_logs, _settings
+
+    _settings(profile, env_file, {})
+    _quiet_logs()
+    from agent.bench.options import Output
+    from agent.bench.speech import BenchError
+    from agent.bench.talk.options import TalkOptions
+    from agent.bench.talk.run import run
+    from engines.errors import EngineError
+
+    try:
+        options = TalkOptions(
+            turns=turns,
+            parts=parts,
+            kinds=tuple(name.strip() for name in kinds.split(",") if name.strip()),
+            dialogues=tuple(dialogue or ()),
+            baseline=baseline and url is None,
+            url=url,
+            token=token if url else None,
+            brain=brain,
+            first_token_ms=first_token_ms,
+            tokens_per_sec=tokens_per_sec,
+            profile=profile,
+            env_file=env_file,
+        )
+        run(options, Output(as_json, plot, None))
+    except (BenchError, EngineError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped before the end")

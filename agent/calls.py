@@ -15,7 +15,8 @@ from agent.brain import with_model
 from agent.engines import Engines
 from agent.errors import NotFound, NotReady, ServerFull
 from agent.metrics import Metrics
-from agent.session import Call
+from agent.pipeline import build_call
+from agent.session import Build, Call
 from configs.settings import ServerSettings
 from transports.reordering import WaitBounds
 from transports.webrtc import Offer, Signalling, UnknownConnection
@@ -41,7 +42,14 @@ def ice_config(settings: ServerSettings) -> list[dict[str, Any]]:
 class Calls:
     """Takes offers and runs a call for each."""
 
-    def __init__(self, settings: ServerSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        settings: ServerSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        build: Build = build_call,
+    ):
+        self._build = build
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -171,7 +179,7 @@ class Calls:
             raise NotReady("The agent is being switched off. Please try again later.")
         if engines.brain.model is None and (brain := await with_model(engines.brain)):
             engines.brain = brain
-        call = Call(call_id, connection, engines, self._settings, self._metrics)
+        call = Call(call_id, connection, engines, self._settings, self._metrics, self._build)
         task = asyncio.create_task(call.run(), name=f"call-{call.call_id}")
         self._running[call] = task
         task.add_done_callback(lambda _: self._ended(call))

@@ -14,26 +14,32 @@ from agent.calls import Calls, ice_config
 from agent.engines import Engines, load_engines
 from agent.errors import StartError
 from agent.metrics import Metrics
+from agent.pipeline import build_call
 from agent.server import create_app, version
+from agent.session import Build
 from configs.settings import Settings
 from engines.errors import EngineError
 
 LISTEN_BACKLOG = 128
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, build: Build = build_call) -> None:
     """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: What to serve, and where.
+        build: What makes the pipeline of each call.
 
     Raises:
         StartError: The port is taken, or a model cannot be loaded.
     """
     with _bind(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, listener))
+        runner.run(_serve(settings, listener, build))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, build: Build) -> None:
     metrics = Metrics()
-    calls = Calls(settings.server, metrics)
+    calls = Calls(settings.server, metrics, build=build)
     engines: Engines | None = None
 
     def info() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from pipecat.workers.runner import WorkerRunner
 
 from agent.engines import Engines
-from agent.manners import Manners
+from agent.manners import Manners, Parts
 from agent.metrics import Metrics
 from agent.pipeline import build_call
 from agent.problems import Problem, cause_of, problem_of
@@ -44,6 +44,10 @@ FAREWELLS = {
 }
 
 
+Build = Callable[..., tuple[PipelineWorker, Parts | None]]
+"""What makes the pipeline of a call: `build_call`, or another with its arguments. Without parts, it has no manners."""
+
+
 @dataclass(eq=False)
 class Call:
     """One caller, from the offer to the end.
@@ -57,6 +61,7 @@ class Call:
     engines: Engines
     limits: ServerSettings
     metrics: Metrics
+    build: Build = build_call
     ended: str = ""
     _wire: WireMeter | None = None
     _worker: PipelineWorker | None = None
@@ -118,7 +123,7 @@ class Call:
                 audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2, audio_out_filter=mouth
             ),
         )
-        worker, parts = build_call(
+        worker, parts = self.build(
             transport,
             self.engines,
             mouth,
@@ -126,7 +131,8 @@ class Call:
             observers=[latency_observer(self._answered), _InterruptionCounter(self.metrics)],
         )
         self._worker, self._output = worker, transport.output()
-        self._manners = Manners(parts, self.engines.talking, lambda: self.end("idle"))
+        if parts is not None:
+            self._manners = Manners(parts, self.engines.talking, lambda: self.end("idle"))
         self._runner = runner = WorkerRunner(handle_sigint=False)
         self._listen_to(transport, worker)
         await runner.add_workers(worker)

@@ -57,12 +57,14 @@ class Microphone(MediaStreamTrack):
 
     Args:
         on_frame: Told the time of the first sample of each frame, by the unhurried clock, and its samples.
+        background: Heard under everything, over and over; int16, shape (samples,).
     """
 
     kind = "audio"
 
-    def __init__(self, on_frame: Callable[[float, np.ndarray], None]) -> None:
+    def __init__(self, on_frame: Callable[[float, np.ndarray], None], background: np.ndarray | None = None) -> None:
         super().__init__()
+        self._background = background
         self.worst_lateness_secs = 0.0
         self._on_frame = on_frame
         self._speaking: Speaking | None = None
@@ -85,7 +87,7 @@ class Microphone(MediaStreamTrack):
         due = frame_start + FRAME_SECS
         await asyncio.sleep(max(due - clock(), 0.0))
         speaking = self._speaking
-        pcm = speaking.next_frame() if speaking else _SILENCE
+        pcm = self._over_background(speaking.next_frame() if speaking else _SILENCE)
         packet = self._encode(pcm)
         now = clock()
         self.worst_lateness_secs = max(self.worst_lateness_secs, now - due)
@@ -94,6 +96,13 @@ class Microphone(MediaStreamTrack):
         self._on_frame(frame_start, pcm)
         self._frames += 1
         return packet
+
+    def _over_background(self, pcm: np.ndarray) -> np.ndarray:
+        if self._background is None:
+            return pcm
+        start = self._frames * FRAME_SAMPLES
+        under = self._background.take(range(start, start + FRAME_SAMPLES), mode="wrap")
+        return np.clip(pcm.astype(np.int32) + under, -32768, 32767).astype(np.int16)
 
     def _encode(self, pcm: np.ndarray) -> av.Packet:
         frame = av.AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
