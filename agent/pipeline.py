@@ -1,12 +1,17 @@
 """The one place where the order of a call's pipeline is written."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.aggregators.llm_response_universal import (
+    AssistantTurnStoppedMessage,
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
 from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.transports.base_transport import BaseTransport
 
@@ -25,6 +30,7 @@ def build_call(
     *,
     idle_secs: float,
     observers: Sequence[BaseObserver] = (),
+    on_cut: Callable[[str], Awaitable[None]] | None = None,
 ) -> PipelineWorker:
     """Build the pipeline of one call over shared engines.
 
@@ -33,6 +39,7 @@ def build_call(
         engines: The models of the process. The brain's model must be known.
         idle_secs: `on_idle_timeout` fires when nobody has spoken for so long; what follows is the caller's to decide.
         observers: Watchers of the frames.
+        on_cut: Called with the words that were played of an answer that was interrupted.
 
     Returns:
         A worker, ready to run. Its processors hold no model of their own.
@@ -52,6 +59,12 @@ def build_call(
             empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind),
         ),
     )
+
+    @assistant.event_handler("on_assistant_turn_stopped")
+    async def _(_: Any, message: AssistantTurnStoppedMessage) -> None:
+        if on_cut is not None and message.interrupted:
+            await on_cut(message.content)
+
     pipeline = Pipeline(
         [
             transport.input(),

@@ -26,7 +26,8 @@ from agent.metrics import Metrics
 from agent.pipeline import build_call
 from agent.problems import cause_of, problem_of
 from configs.settings import ServerSettings
-from processors.latency import TurnLatency, latency_observer
+from processors.latency import TurnLatency
+from processors.latency_observer import LatencyObserver
 from transports.webrtc import Liveness
 
 GOODBYE_SECS = 10.0
@@ -107,7 +108,8 @@ class Call:
             transport,
             self.engines,
             idle_secs=self.limits.idle_secs,
-            observers=[latency_observer(self._answered), _InterruptionCounter(self.metrics)],
+            observers=[LatencyObserver(self._answered), _InterruptionCounter(self.metrics)],
+            on_cut=self._cut,
         )
         self._worker = worker
         self._runner = runner = WorkerRunner(handle_sigint=False)
@@ -138,6 +140,12 @@ class Call:
         self.metrics.turn(latency)
         logger.info(f"turn {latency.turn} answered in {latency.voice_to_voice_ms:.0f} ms")
         await self._tell({"type": "latency", **latency.as_dict()})
+
+    async def _cut(self, heard: str) -> None:
+        """The caller interrupted an answer of which these words were played."""
+        if self.ended and self.ended not in FAREWELLS:
+            return
+        await self._tell({"type": "interrupted", "heard": heard})
 
     async def _report(self, frame: ErrorFrame) -> None:
         problem = problem_of(frame)
