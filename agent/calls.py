@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from aiortc import RTCIceServer
@@ -18,6 +18,9 @@ from agent.metrics import Metrics
 from agent.session import Call
 from configs.settings import ServerSettings
 from transports.webrtc import Offer, Signalling, UnknownConnection
+
+if TYPE_CHECKING:
+    from agent.spans import Tracing
 
 SESSION_SECS = 60.0
 MAX_SESSIONS = 256
@@ -40,8 +43,15 @@ def ice_config(settings: ServerSettings) -> list[dict[str, Any]]:
 class Calls:
     """Takes offers and runs a call for each."""
 
-    def __init__(self, settings: ServerSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        settings: ServerSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        tracing: "Tracing | None" = None,
+    ):
         self._settings = settings
+        self._tracing = tracing
         self._metrics = metrics
         self._clock = clock
         self._signalling = Signalling([RTCIceServer(**server) for server in ice_config(settings)])
@@ -167,7 +177,7 @@ class Calls:
             raise NotReady("The agent is being switched off. Please try again later.")
         if engines.brain.model is None and (brain := await with_model(engines.brain)):
             engines.brain = brain
-        call = Call(call_id, connection, engines, self._settings, self._metrics)
+        call = Call(call_id, connection, engines, self._settings, self._metrics, tracing=self._tracing)
         task = asyncio.create_task(call.run(), name=f"call-{call.call_id}")
         self._running[call] = task
         task.add_done_callback(lambda _: self._ended(call))

@@ -31,6 +31,7 @@ def build_call(
     idle_secs: float,
     observers: Sequence[BaseObserver] = (),
     on_cut: Callable[[str], Awaitable[None]] | None = None,
+    traced_as: str | None = None,
 ) -> PipelineWorker:
     """Build the pipeline of one call over shared engines.
 
@@ -40,6 +41,7 @@ def build_call(
         idle_secs: `on_idle_timeout` fires when nobody has spoken for so long; what follows is the caller's to decide.
         observers: Watchers of the frames.
         on_cut: Called with the words that were played of an answer that was interrupted.
+        traced_as: The call's name in its traces; None traces nothing.
 
     Returns:
         A worker, ready to run. Its processors hold no model of their own.
@@ -47,7 +49,8 @@ def build_call(
     brain = engines.brain
     vad = engines.turn.vad_analyzer()
     hearing = engines.hearing
-    ears = EngineSTTService(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
+    ears_of, voice_of = _services(traced=traced_as is not None)
+    ears = ears_of(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
     context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
     user, assistant = LLMContextAggregatorPair(
@@ -71,7 +74,7 @@ def build_call(
             ears,
             user,
             BrainLLMService(brain, engines.brain_client),
-            EngineTTSService(engine=engines.tts),
+            voice_of(engine=engines.tts),
             transport.output(),
             assistant,
         ]
@@ -87,4 +90,16 @@ def build_call(
         rtvi_observer_params=RTVIObserverParams(bot_llm_enabled=False, user_llm_enabled=False, metrics_enabled=False),
         idle_timeout_secs=idle_secs,
         cancel_on_idle_timeout=False,
+        # Pipecat's own count of turns serves its traces alone.
+        enable_turn_tracking=traced_as is not None,
+        enable_tracing=traced_as is not None,
+        conversation_id=traced_as,
     )
+
+
+def _services(*, traced: bool) -> tuple[type[EngineSTTService], type[EngineTTSService]]:
+    if not traced:
+        return EngineSTTService, EngineTTSService
+    from processors.traced import TracedEngineSTTService, TracedEngineTTSService
+
+    return TracedEngineSTTService, TracedEngineTTSService

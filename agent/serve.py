@@ -15,6 +15,7 @@ from agent.engines import Engines, load_engines
 from agent.errors import StartError
 from agent.metrics import Metrics
 from agent.server import create_app, version
+from agent.tracing import open_tracing
 from configs.settings import Settings
 from engines.errors import EngineError
 
@@ -33,7 +34,8 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     metrics = Metrics()
-    calls = Calls(settings.server, metrics)
+    tracing = open_tracing(settings.tracing)
+    calls = Calls(settings.server, metrics, tracing=tracing)
     engines: Engines | None = None
 
     def info() -> dict[str, Any]:
@@ -78,6 +80,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await asyncio.gather(loading, return_exceptions=True)
         if engines is not None:
             await engines.close()
+        if tracing is not None:
+            await tracing.close()
         logger.info("stopped")
         await logger.complete()
 

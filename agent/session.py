@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -30,6 +30,9 @@ from processors.latency import TurnLatency
 from processors.latency_observer import LatencyObserver
 from transports.webrtc import Liveness
 
+if TYPE_CHECKING:
+    from agent.spans import Tracing
+
 GOODBYE_SECS = 10.0
 PROBLEM_PAUSE_SECS = 3.0
 """Faults that follow each other faster than this are told once."""
@@ -54,6 +57,7 @@ class Call:
     engines: Engines
     limits: ServerSettings
     metrics: Metrics
+    tracing: "Tracing | None" = None
     ended: str = ""
     _worker: PipelineWorker | None = None
     _runner: WorkerRunner | None = None
@@ -110,6 +114,7 @@ class Call:
             idle_secs=self.limits.idle_secs,
             observers=[LatencyObserver(self._answered), _InterruptionCounter(self.metrics)],
             on_cut=self._cut,
+            traced_as=self.call_id if self.tracing is not None else None,
         )
         self._worker = worker
         self._runner = runner = WorkerRunner(handle_sigint=False)
@@ -139,6 +144,8 @@ class Call:
     async def _answered(self, latency: TurnLatency) -> None:
         self.metrics.turn(latency)
         logger.info(f"turn {latency.turn} answered in {latency.voice_to_voice_ms:.0f} ms")
+        if self.tracing is not None and self._worker is not None and (turns := self._worker.turn_trace_observer):
+            self.tracing.answered(turns.get_current_turn_context(), latency)
         await self._tell({"type": "latency", **latency.as_dict()})
 
     async def _cut(self, heard: str) -> None:
