@@ -130,8 +130,8 @@ class LatencyObserver(BaseObserver):
         self._turn.answer = _Answer(asked=now)
 
     def _answer_began(self, _: Frame, now: float) -> None:
-        answer = self._turn.answer
-        if answer.asked is None or answer.has_words:
+        # An answer that calls tools begins once for each round; all of them are the brain's.
+        if self._turn.answer.asked is None:
             self._turn.answer = _Answer(asked=now)
 
     def _worded(self, _: Frame, __: float) -> None:

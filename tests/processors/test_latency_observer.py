@@ -140,6 +140,12 @@ async def test_a_withdrawn_guess_leaves_no_trace():
     assert turn.timeline.llm_ms == (400, 650)
 
 
+async def test_rounds_of_tools_are_the_brains():
+    rounds = ((410, LLMTextFrame("Let me see")), (450, LLMFullResponseStartFrame()))
+    (turn,) = await turns_of([*spoken(), *ANSWER[:3], *rounds, *ANSWER[3:]])
+    assert turn.timeline.llm_ms == (400, 650)
+
+
 async def test_a_caller_who_goes_on_is_timed_from_where_they_ended_at_last():
     first = [(at_ms - 3000, frame) for at_ms, frame in (*spoken()[:3], (200, paused(-3000)), (350, transcript()))]
     on = ((-1000, started()), (200, paused()), (350, transcript(began_ms=80)))
