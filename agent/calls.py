@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from aiortc import RTCIceServer
@@ -20,6 +20,9 @@ from agent.session import Build, Call
 from configs.settings import ServerSettings
 from transports.reordering import WaitBounds
 from transports.webrtc import Offer, Signalling, UnknownConnection
+
+if TYPE_CHECKING:
+    from agent.spans import Tracing
 
 SESSION_SECS = 60.0
 MAX_SESSIONS = 256
@@ -48,9 +51,11 @@ class Calls:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
         build: Build = build_call,
+        tracing: "Tracing | None" = None,
     ):
         self._build = build
         self._settings = settings
+        self._tracing = tracing
         self._metrics = metrics
         self._clock = clock
         self._signalling = Signalling(
@@ -179,7 +184,7 @@ class Calls:
             raise NotReady("The agent is being switched off. Please try again later.")
         if engines.brain.model is None and (brain := await with_model(engines.brain)):
             engines.brain = brain
-        call = Call(call_id, connection, engines, self._settings, self._metrics, self._build)
+        call = Call(call_id, connection, engines, self._settings, self._metrics, self._build, self._tracing)
         task = asyncio.create_task(call.run(), name=f"call-{call.call_id}")
         self._running[call] = task
         task.add_done_callback(lambda _: self._ended(call))

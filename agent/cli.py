@@ -140,6 +140,18 @@ def _quiet_logs() -> None:
     logger.add(sys.stderr, level="WARNING", format="{level}: {message}")
 
 
+def _summary(turns: list[dict[str, Any]]) -> str | None:
+    """Percentiles of voice to voice, where there are several to speak of."""
+    from agent.bench.figures import PERCENTILES, percentiles
+
+    answered_secs = [turn["voice_to_voice_ms"] / 1000 for turn in turns if turn.get("voice_to_voice_ms") is not None]
+    if len(answered_secs) < 2:
+        return None
+    figures = percentiles(answered_secs)
+    parts = (f"p{percent} {figures[f'p{percent}']:.0f} ms" for percent in PERCENTILES)
+    return f"voice to voice of {len(answered_secs)} turns: {', '.join(parts)}"
+
+
 def _print_call(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -157,6 +169,8 @@ def _print_call(report: dict[str, Any]) -> None:
     console = Console()
     console.print(f"call {report.get('call_id')}, connected in {report.get('connected_ms')} ms")
     console.print(table)
+    if summary := _summary(report["turns"]):
+        console.print(summary)
     for problem in report.get("problems", []):
         console.print(f"problem: {problem}")
     if report.get("recording"):

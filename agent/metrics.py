@@ -2,10 +2,10 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from processors.latency import TurnLatency
+from processors.latency import ORDER, Interval, TurnLatency
 from transports.jitter import WireCounts
 
-SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 class Metrics:
@@ -40,7 +40,18 @@ class Metrics:
             registry=self.registry,
         )
         self.stage = Histogram(
-            "voice_agent_stage_seconds", "Parts of voice-to-voice.", ["stage"], buckets=SECONDS, registry=self.registry
+            "voice_agent_stage_seconds",
+            "What each stage added to voice-to-voice; work that others hid counts 0.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.stage_work = Histogram(
+            "voice_agent_stage_work_seconds",
+            "How long each stage worked, alone or beside others.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
         )
         self.wire_packets = Counter(
             "voice_agent_wire_packets",
@@ -71,10 +82,14 @@ class Metrics:
         """Record an answered turn."""
         self.turns.inc()
         self.voice_to_voice.observe(latency.voice_to_voice_ms / 1000)
-        for name in ("vad", "turn", "stt", "llm", "tts"):
-            value: float | None = getattr(latency.stages, f"{name}_ms")
-            if value is not None:
-                self.stage.labels(name).observe(value / 1000)
+        for name in ORDER:
+            stage = name.removesuffix("_ms")
+            added_ms: float | None = getattr(latency.stages, name)
+            worked: Interval | None = getattr(latency.timeline, name)
+            if added_ms is not None:
+                self.stage.labels(stage).observe(added_ms / 1000)
+            if worked is not None:
+                self.stage_work.labels(stage).observe((worked[1] - worked[0]) / 1000)
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""

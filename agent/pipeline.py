@@ -1,12 +1,17 @@
 """The one place where the order of a call's pipeline is written."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.aggregators.llm_response_universal import (
+    AssistantTurnStoppedMessage,
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
 from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -32,6 +37,8 @@ def build_call(
     *,
     idle_secs: float,
     observers: Sequence[BaseObserver] = (),
+    on_cut: Callable[[str], Awaitable[None]] | None = None,
+    traced_as: str | None = None,
 ) -> tuple[PipelineWorker, Parts]:
     """Build the pipeline of one call over shared engines.
 
@@ -41,6 +48,8 @@ def build_call(
         mouth: The filter of the transport's outgoing audio.
         idle_secs: `on_idle_timeout` fires when nobody has spoken for so long; what follows is the caller's to decide.
         observers: Watchers of the frames.
+        on_cut: Called with the words that were played of an answer that was interrupted.
+        traced_as: The call's name in its traces; None traces nothing.
 
     Returns:
         A worker, ready to run, and the parts of it that keep the conversation going. Its processors hold no model of
@@ -49,7 +58,8 @@ def build_call(
     brain, talking = engines.brain, engines.talking
     vad = engines.turn.vad_analyzer()
     hearing = engines.hearing
-    ears = EngineSTTService(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
+    ears_of, voice_of = _services(traced=traced_as is not None)
+    ears = ears_of(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
     context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
     said = LastSaid(context)
@@ -74,7 +84,13 @@ def build_call(
     )
     user, assistant = pair.user(), pair.assistant()
     said.listen_to(assistant)
-    voice = EngineTTSService(engine=engines.tts, on_sound=mouth.open)
+    voice = voice_of(engine=engines.tts, on_sound=mouth.open)
+
+    @assistant.event_handler("on_assistant_turn_stopped")
+    async def _(_: Any, message: AssistantTurnStoppedMessage) -> None:
+        if on_cut is not None and message.interrupted:
+            await on_cut(message.content)
+
     pipeline = Pipeline(
         [
             transport.input(),
@@ -97,5 +113,17 @@ def build_call(
         rtvi_observer_params=RTVIObserverParams(bot_llm_enabled=False, user_llm_enabled=False, metrics_enabled=False),
         idle_timeout_secs=idle_secs,
         cancel_on_idle_timeout=False,
+        # Pipecat's own count of turns serves its traces alone.
+        enable_turn_tracking=traced_as is not None,
+        enable_tracing=traced_as is not None,
+        conversation_id=traced_as,
     )
     return worker, Parts(user, barge_in, voice)
+
+
+def _services(*, traced: bool) -> tuple[type[EngineSTTService], type[EngineTTSService]]:
+    if not traced:
+        return EngineSTTService, EngineTTSService
+    from processors.traced import TracedEngineSTTService, TracedEngineTTSService
+
+    return TracedEngineSTTService, TracedEngineTTSService

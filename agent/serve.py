@@ -17,6 +17,7 @@ from agent.metrics import Metrics
 from agent.pipeline import build_call
 from agent.server import create_app, version
 from agent.session import Build
+from agent.tracing import open_tracing
 from configs.settings import Settings
 from engines.errors import EngineError
 
@@ -39,7 +40,8 @@ def serve(settings: Settings, build: Build = build_call) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket, build: Build) -> None:
     metrics = Metrics()
-    calls = Calls(settings.server, metrics, build=build)
+    tracing = open_tracing(settings.tracing)
+    calls = Calls(settings.server, metrics, build=build, tracing=tracing)
     engines: Engines | None = None
 
     def info() -> dict[str, Any]:
@@ -84,6 +86,8 @@ async def _serve(settings: Settings, listener: socket.socket, build: Build) -> N
         await asyncio.gather(loading, return_exceptions=True)
         if engines is not None:
             await engines.close()
+        if tracing is not None:
+            await tracing.close()
         logger.info("stopped")
         await logger.complete()
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -28,10 +28,14 @@ from agent.metrics import Metrics
 from agent.pipeline import build_call
 from agent.problems import Problem, cause_of, problem_of
 from configs.settings import ServerSettings
-from processors.latency import TurnLatency, latency_observer
+from processors.latency import TurnLatency
+from processors.latency_observer import LatencyObserver
 from processors.mouth import Mouth
 from transports.inbound_audio import WireMeter
 from transports.webrtc import Liveness
+
+if TYPE_CHECKING:
+    from agent.spans import Tracing
 
 GOODBYE_SECS = 10.0
 PROBLEM_PAUSE_SECS = 3.0
@@ -62,6 +66,7 @@ class Call:
     limits: ServerSettings
     metrics: Metrics
     build: Build = build_call
+    tracing: "Tracing | None" = None
     ended: str = ""
     _wire: WireMeter | None = None
     _worker: PipelineWorker | None = None
@@ -128,7 +133,9 @@ class Call:
             self.engines,
             mouth,
             idle_secs=self.limits.idle_secs,
-            observers=[latency_observer(self._answered), _InterruptionCounter(self.metrics)],
+            observers=[LatencyObserver(self._answered), _InterruptionCounter(self.metrics)],
+            on_cut=self._cut,
+            traced_as=self.call_id if self.tracing is not None else None,
         )
         self._worker, self._output = worker, transport.output()
         if parts is not None:
@@ -166,11 +173,19 @@ class Call:
         self.metrics.turn(latency)
         self._count_wire()
         logger.info(f"turn {latency.turn} answered in {latency.voice_to_voice_ms:.0f} ms")
+        if self.tracing is not None and self._worker is not None and (turns := self._worker.turn_trace_observer):
+            self.tracing.answered(turns.get_current_turn_context(), latency)
         await self._tell({"type": "latency", **latency.as_dict()})
 
     def _count_wire(self) -> None:
         if self._wire is not None and (news := self._wire.news()):
             self.metrics.wire(*news)
+
+    async def _cut(self, heard: str) -> None:
+        """The caller interrupted an answer of which these words were played."""
+        if self.ended and self.ended not in FAREWELLS:
+            return
+        await self._tell({"type": "interrupted", "heard": heard})
 
     async def _report(self, frame: ErrorFrame) -> None:
         problem = problem_of(frame)

@@ -461,6 +461,31 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field(default="text", description="json writes one object a line")
 
 
+class TracingSettings(Section):
+    """Spans of calls, turns and stages, to an OpenTelemetry collector."""
+
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+(/\S*)?$",
+        description="an OTLP collector, e.g. http://127.0.0.1:4318; unset takes OTEL_EXPORTER_OTLP_ENDPOINT, or none",
+    )
+    headers: SecretStr | None = Field(
+        default=None, description="headers for the collector, name=value,name=value, the values URL-encoded"
+    )
+    service_name: str | None = Field(
+        default=None, min_length=1, description="name of this agent in the traces; unset takes OTEL_SERVICE_NAME"
+    )
+    content: bool = Field(default=False, description="let what is said, prompts and answers go along in the spans")
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_pairs(cls, headers: SecretStr | None) -> SecretStr | None:
+        pairs = headers.get_secret_value().split(",") if headers is not None else []
+        if not all(re.fullmatch(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=[^;\"]*", pair) for pair in pairs):
+            raise ValueError("expected name=value pairs with commas between them, such as x-api-key=secret")
+        return headers
+
+
 class Settings(Section):
     """All settings of the agent."""
 
@@ -473,6 +498,7 @@ class Settings(Section):
     asr: AsrServiceSettings = AsrServiceSettings()
     tts_service: TtsServiceSettings = TtsServiceSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 PROFILES = Path(__file__).parent

@@ -5,6 +5,7 @@ certain: if the speaker goes on, that work is dropped, otherwise its result is t
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from engines.agreement import LocalAgreement
 from engines.errors import EngineError, EngineFailed, EngineOvertaken
 from engines.protocol import SpeechToText, Transcript, TranscriptionOptions
 from processors.frames import NothingHeardFrame
+from processors.latency import BEGAN_AT
 
 MAX_SEGMENT_SECS = 28.0
 """Speech without a pause is transcribed in pieces of this length, just under Whisper's window."""
@@ -82,10 +84,11 @@ class _Handed:
 
 @dataclass
 class _Early:
-    """The transcription of a segment whose end is not certain yet."""
+    """The transcription of a segment whose end is not certain yet; it was begun at a Unix time."""
 
     pcm: bytes
     task: asyncio.Task
+    began_at: float
     is_told: bool = False
     """Whether its words went on as those of a turn that has probably ended."""
 
@@ -180,7 +183,7 @@ class EngineSTTService(SegmentedSTTService):
         await self.start_processing_metrics()
         self._transcribing = self._failed = True
         try:
-            transcript = await self._final(audio)
+            transcript, began_at = await self._final(audio)
             self._failed = False
         except EngineError as error:
             # The text goes to the caller's side, too: addresses and causes are for the log, with the exception.
@@ -192,9 +195,11 @@ class EngineSTTService(SegmentedSTTService):
             await self.stop_processing_metrics()
         logger.debug(f"{self}: heard [{transcript.text}] in {transcript.compute_secs:.3f} s ({transcript.gate})")
         if transcript.text:
-            yield TranscriptionFrame(
+            frame = TranscriptionFrame(
                 transcript.text, self._user_id, time_now_iso8601(), _language(transcript.language), result=transcript
             )
+            frame.metadata[BEGAN_AT] = began_at
+            yield frame
         else:
             yield NothingHeardFrame()
 
@@ -269,7 +274,7 @@ class EngineSTTService(SegmentedSTTService):
             return
         self._drop_partial()
         pcm = bytes(self._audio_buffer) + self._trailing_silence()
-        self._early = _Early(pcm, self.create_task(self._guess(pcm, self._stream), "early transcription"))
+        self._early = _Early(pcm, self.create_task(self._guess(pcm, self._stream), "early transcription"), time.time())
 
     async def _guess(self, pcm: bytes, stream: str) -> Transcript | None:
         """Transcribe before the end is certain; failing now is no fault, since the final is asked for again."""
@@ -286,18 +291,20 @@ class EngineSTTService(SegmentedSTTService):
             )
         return transcript
 
-    async def _final(self, pcm: bytes) -> Transcript:
+    async def _final(self, pcm: bytes) -> tuple[Transcript, float]:
+        """The segment's transcript, and the Unix time at which the work on it was begun."""
         now = asyncio.get_running_loop().time()
         handed = self._handed.popleft() if self._handed else _Handed(self._next_stream(), None, now)
         options, early = self._options(handed.stream, partial=False), handed.early
         try:
             done = early and early.task.done() and not early.task.cancelled()
             if early and done and (transcript := early.task.result()) is not None:
-                return transcript
+                return transcript, early.began_at
+            began_at = early.began_at if early and not done else time.time()
             if now - handed.at > STALE_SECS:
                 raise EngineFailed(f"speech of {now - handed.at:.0f} s ago is no longer transcribed")
             # The engine joins it with the one that waits or runs, and makes it a final.
-            return await self._engine.transcribe(pcm, options)
+            return await self._engine.transcribe(pcm, options), began_at
         finally:
             if early:
                 early.task.cancel()

@@ -56,7 +56,9 @@ class TurnReport:
         reply: What the bot said, up to where it was cut off.
         voice_to_voice_ms: From the last sample of speech sent to the first sample heard of the answer that began after
             it; None where there was no such answer.
-        stages: What the server says each stage took, in milliseconds; None for what it did not say.
+        stages: What the server says each stage added, in milliseconds; None for what it did not say.
+        timeline: When each stage worked, as [begin, end] in milliseconds from where the server took the speech to end;
+            empty where the server does not say.
         interrupted: Whether the answer was cut off.
         answer_secs: From the first to the last audible sample of the answer.
         silence_after_barge_in_ms: For a file spoken over the answer before: from its first sample of speech to the last
@@ -69,13 +71,14 @@ class TurnReport:
     reply: str = ""
     voice_to_voice_ms: float | None = None
     stages: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(STAGES))
+    timeline: dict[str, list[float] | None] = field(default_factory=dict)
     interrupted: bool = False
     answer_secs: float | None = None
     silence_after_barge_in_ms: float | None = None
     cut_in: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        """The turn as JSON; the last three only where they apply."""
+        """The turn as JSON; the last four only where they apply."""
         turn: dict[str, object] = {
             "wav": self.wav,
             "heard": self.heard,
@@ -84,6 +87,8 @@ class TurnReport:
             "stages": self.stages,
             "interrupted": self.interrupted,
         }
+        if self.timeline:
+            turn["timeline"] = self.timeline
         if self.answer_secs is not None:
             turn["answer_secs"] = self.answer_secs
         if self.silence_after_barge_in_ms is not None:

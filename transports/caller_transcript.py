@@ -37,12 +37,16 @@ class Words:
         segments: The bot's output by segment, in order of first mention.
         cut_in: Output that the bot began while the file was still being spoken, where it began anew afterwards.
         stages: The last figures that the server gave.
+        timeline: When each stage worked, by the same message; empty where the server does not say.
+        played: What the server says was played of an answer that was cut off.
     """
 
     heard: list[str] = field(default_factory=list)
     segments: dict[object, Segment] = field(default_factory=dict)
     cut_in: dict[object, Segment] = field(default_factory=dict)
     stages: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(STAGES))
+    timeline: dict[str, list[float] | None] = field(default_factory=dict)
+    played: str | None = None
 
     def heard_text(self) -> str:
         """All that the server understood in this turn."""
@@ -51,9 +55,12 @@ class Words:
     def reply_text(self, interrupted: bool) -> str:
         """What the bot said, as far as the server tells: segments that were never spoken are left out.
 
-        Of an answer that was cut off, the segment being spoken then is cut at its last word where the server reports
-        words, and whole where it reports only whole segments. A server that reports no progress is taken at its word.
+        An answer that was cut off is what the server says was played. Where it does not say, the segment being spoken
+        then is cut at its last word if the server reports words, and whole if it reports only whole segments. A server
+        that reports no progress is taken at its word.
         """
+        if interrupted and self.played is not None:
+            return self.played
         segments = list((self.segments or self.cut_in).values())
         begun = [index for index, segment in enumerate(segments) if segment.spoken]
         if not interrupted:
@@ -83,6 +90,7 @@ class Transcript:
         self.turns: list[Words] = []
         self._greeting = Words()
         self._replying = self._greeting
+        self._answering = self._greeting
         self._speech_end = float("-inf")
 
     @property
@@ -175,7 +183,9 @@ class Transcript:
         key = text if segment_id is None else segment_id
         for words in (*reversed(self.turns), self._greeting):
             if known := words.segments.get(key) or words.cut_in.get(key):
+                self._answering = words
                 return known
+        self._answering = self._replying
         return self._replying.segments.setdefault(key, Segment(text, "new"))
 
     def _note_server_message(self, data: dict[str, Any]) -> None:
@@ -185,6 +195,10 @@ class Transcript:
             case "latency" if self.turns:
                 stages = data.get("stages") or {}
                 self.turns[-1].stages = {name: stages.get(name) for name in STAGES}
+                timeline = data.get("timeline") or {}
+                self.turns[-1].timeline = {name: timeline.get(name) for name in STAGES if name in timeline}
+            case "interrupted" if self._answering.segments:
+                self._answering.played = str(data.get("heard") or "").strip()
             case "problem":
                 self.problems.append(str(data.get("message") or data.get("kind") or "unnamed problem"))
             case "call-ending":

@@ -51,7 +51,7 @@ class Turns:
 
     def _report(self, index: int) -> TurnReport:
         words = self._transcript.turns[index]
-        turn = TurnReport(wav=self._wavs[index], heard=words.heard_text(), stages=words.stages)
+        turn = TurnReport(wav=self._wavs[index], heard=words.heard_text(), stages=words.stages, timeline=words.timeline)
         spoken, answer = self.spoken(index), self.answer(index)
         bursts, talks = self._listener.bursts, self._transcript.talks
         if spoken:

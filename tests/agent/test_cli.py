@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+from agent.cli import _summary
 
 COMMAND = Path(sys.executable).with_name("voice-agent")
 SECS = 30
@@ -128,6 +131,12 @@ def test_serve_stops_at_once_while_it_is_still_loading(tmp_path: Path):
             serving.kill()
     assert serving.returncode == 0 and "Ready" not in output
     assert "Traceback" not in errors
+
+
+def test_several_turns_are_summed_up():
+    turns: list[dict[str, Any]] = [{"voice_to_voice_ms": value} for value in (100.0, None, 200.0, 300.0)]
+    assert _summary(turns) == "voice to voice of 3 turns: p50 200 ms, p95 290 ms, p99 298 ms"
+    assert _summary(turns[:2]) is None
 
 
 def test_a_call_to_nobody_gives_the_reason(tmp_path: Path, audio_folder: Path):

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.metrics import Metrics
-from processors.latency import Stages, TurnLatency
+from processors.latency import Stages, Timeline, TurnLatency
 from transports.jitter import WireCounts
 
 
@@ -30,7 +30,8 @@ def test_before_the_first_call_everything_is_there_at_zero():
 
 def test_a_turn_is_counted_with_its_stages_in_seconds():
     metrics = Metrics()
-    metrics.turn(TurnLatency(1, 700.0, Stages(vad_ms=200, stt_ms=150, llm_ms=250)))
+    overlapping = Timeline(vad_ms=(0, 200), stt_ms=(80, 350))
+    metrics.turn(TurnLatency(1, 700.0, Stages(vad_ms=200, stt_ms=150, llm_ms=250), overlapping))
     metrics.turn(TurnLatency(2, 300.0, Stages(vad_ms=200)))
     values = samples(metrics)
     assert values["voice_agent_turns_total", ""] == 2
@@ -39,6 +40,8 @@ def test_a_turn_is_counted_with_its_stages_in_seconds():
     assert values["voice_agent_stage_seconds_count", "vad"] == 2
     assert values["voice_agent_stage_seconds_count", "llm"] == 1
     assert ("voice_agent_stage_seconds_count", "tts") not in values
+    assert values["voice_agent_stage_work_seconds_sum", "stt"] == 0.27
+    assert ("voice_agent_stage_work_seconds_count", "llm") not in values
 
 
 def test_kinds_and_reasons_are_labels():

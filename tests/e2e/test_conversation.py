@@ -87,10 +87,16 @@ async def test_speaking_over_the_agent_silences_it(
     # What was cut off is not remembered as said in full.
     remembered = [message["content"] for message in brain.requests[-1] if message["role"] == "assistant"]
     assert all(words(STORY) not in words(text) for text in remembered)
-    # It is remembered up to where it was cut off, and the caller's page shows it so.
+    # It is remembered up to where it was cut off, and the caller is told just that.
     (cut_off,) = [words(text) for text in remembered if words(text).startswith("once")]
     assert words(STORY).startswith(cut_off) and len(cut_off.split()) >= 2
-    assert abs(len(words(first.reply).split()) - len(cut_off.split())) <= 2
+    assert words(first.reply) == cut_off
+    # Where the time went is told to the caller, too, and what each stage added is the whole.
+    timeline = {name: interval for name, interval in first.timeline.items() if interval is not None}
+    assert set(timeline) == set(first.stages)
+    assert timeline["vad_ms"][0] == 0
+    assert timeline["stt_ms"][1] <= timeline["turn_ms"][1] <= timeline["tts_ms"][0] < timeline["tts_ms"][1]
+    assert timeline["tts_ms"][1] <= sum(added or 0 for added in first.stages.values()) + 0.1
 
 
 async def test_two_calls_at_once_do_not_mix(echo_agent: ServedAgent, brain: EchoBrain, questions: list[Path]) -> None:

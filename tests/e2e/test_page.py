@@ -63,6 +63,25 @@ def test_press_speak_read_and_hear(
         page.wait_for_function(
             "() => document.querySelector('#captions').innerText.split('Lisbon').length > 2", timeout=20_000
         )
+        # The spoken turn was measured, typed ones have no last word to measure from.
+        assert page.locator("#times-turns li").count() == 1
+        assert page.locator("#times-turns i").count() == 5
+        assert "Turn 1, answered in" in page.inner_text("#times-turns .unseen")
+
+        brain.mode = "story"
+        page.fill("#text", "Tell me a story.")
+        page.press("#text", "Enter")
+        page.wait_for_function("() => [...document.querySelectorAll('.said')].at(-1).innerText.includes('a time')")
+        brain.mode = "echo"
+        page.fill("#text", "Enough.")
+        page.press("#text", "Enter")
+        page.wait_for_function("() => document.querySelector('#captions').innerText.includes('You said: Enough.')")
+        caller.shot("interrupted")
+        # The page shows what was played and no more: the same words that the brain is told it said.
+        (remembered,) = [str(it["content"]) for it in brain.requests[-1] if str(it["content"]).startswith("Once")]
+        cut_off = page.locator("#captions li[data-cut-off=true]").last
+        assert cut_off.locator(".words").inner_text() == f"{remembered} … interrupted"
+
         page.click("#mute")
         assert page.get_attribute("#mute", "aria-pressed") == "true"
         caller.shot("muted")

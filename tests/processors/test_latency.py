@@ -3,131 +3,51 @@
 import json
 
 import pytest
-from pipecat.frames.frames import (
-    BotStartedSpeakingFrame,
-    ClientConnectedFrame,
-    Frame,
-    InterruptionFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
-    TranscriptionFrame,
-    TTSAudioRawFrame,
-    VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
+
+from processors.latency import Stages, Timeline, TurnLatency, stages_of
+
+ONE_AFTER_THE_OTHER = Timeline(
+    vad_ms=(0, 200), stt_ms=(80, 350), turn_ms=(200, 400), llm_ms=(400, 650), tts_ms=(650, 690)
 )
-from pipecat.observers.base_observer import FramePushed
-from pipecat.observers.user_bot_latency_observer import (
-    LatencyBreakdown,
-    LatencyContribution,
-    LatencyOwnerKind,
-    MeasuredFrom,
-    UserBotLatencyObserver,
-)
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-
-from processors.latency import Stages, TurnLatency, latency_observer, stages_of
 
 
-def part(key: str, secs: float) -> LatencyContribution:
-    return LatencyContribution(
-        key=key, label=key, owner="x", owner_kind=LatencyOwnerKind.SERVICE, start_time=0, duration_secs=secs
-    )
+def test_each_stage_counts_from_where_those_before_it_had_ended():
+    stages = stages_of(ONE_AFTER_THE_OTHER, 700)
+    assert stages == Stages(vad_ms=200, stt_ms=150, turn_ms=50, llm_ms=250, tts_ms=50)
 
 
-def test_named_parts_are_summed_into_stages():
-    breakdown = LatencyBreakdown(
-        contributions=[
-            part("endpointing_wait", 0.2),
-            part("transcription", 0.15),
-            part("turn_detection", 0.05),
-            part("llm_inference", 0.2),
-            part("awaiting_speakable_text", 0.03),
-            part("sentence_aggregation", 0.02),
-            part("speech_synthesis", 0.04),
-            part("output_transport", 0.01),
-            part("pipeline", 0.006),
-        ],
-        measured_from=MeasuredFrom.USER_SILENCE,
-        total_secs=0.706,
-    )
-    assert stages_of(breakdown) == Stages(vad_ms=200, stt_ms=150, turn_ms=50, llm_ms=250, tts_ms=50)
+def test_an_early_transcript_adds_nothing_to_the_pause():
+    timeline = Timeline(vad_ms=(0, 200), stt_ms=(80, 170), turn_ms=(200, 260), llm_ms=(260, 500), tts_ms=(500, 540))
+    assert stages_of(timeline, 550) == Stages(vad_ms=200, stt_ms=0, turn_ms=60, llm_ms=240, tts_ms=50)
 
 
-def test_a_stage_that_did_not_happen_is_unknown():
-    assert stages_of(LatencyBreakdown(contributions=[part("speech_synthesis", 0.04)])) == Stages(tts_ms=40)
-    assert stages_of(LatencyBreakdown()) == Stages()
+def test_an_answer_thought_of_ahead_of_the_decision_adds_only_what_the_decision_did_not_hide():
+    hidden = Timeline(vad_ms=(0, 200), stt_ms=(80, 170), turn_ms=(200, 900), llm_ms=(170, 500), tts_ms=(500, 560))
+    assert stages_of(hidden, 910) == Stages(vad_ms=200, stt_ms=0, turn_ms=700, llm_ms=0, tts_ms=10)
+    partly = Timeline(vad_ms=(0, 200), stt_ms=(80, 170), turn_ms=(200, 300), llm_ms=(170, 500), tts_ms=(500, 560))
+    assert stages_of(partly, 570) == Stages(vad_ms=200, stt_ms=0, turn_ms=100, llm_ms=200, tts_ms=70)
+
+
+def test_a_stage_that_was_not_seen_is_unknown_and_its_time_goes_to_the_next():
+    timeline = Timeline(vad_ms=(0, 200), turn_ms=(200, 400), llm_ms=(400, 650), tts_ms=(650, 690))
+    assert stages_of(timeline, 700) == Stages(vad_ms=200, turn_ms=200, llm_ms=250, tts_ms=50)
+    assert stages_of(Timeline(), 700) == Stages()
+
+
+@pytest.mark.parametrize("whole_ms", [100.0, 333.3, 700.1, 12_345.6])
+def test_stages_sum_to_the_whole_however_long_it_was(whole_ms: float):
+    parts = [value for value in vars(stages_of(ONE_AFTER_THE_OTHER, whole_ms)).values() if value is not None]
+    assert len(parts) == 5
+    assert min(parts) >= 0
+    assert sum(parts) == pytest.approx(whole_ms, abs=0.05)
 
 
 def test_a_turn_goes_over_the_data_channel_as_json():
-    turn = TurnLatency(1, 706.0, Stages(vad_ms=200.0))
+    turn = TurnLatency(1, 706.0, Stages(vad_ms=200.0), Timeline(vad_ms=(0.0, 200.0)), spoke_until=1_800_000_000.0)
+    unknown = {"turn_ms": None, "stt_ms": None, "llm_ms": None, "tts_ms": None}
     assert json.loads(json.dumps(turn.as_dict())) == {
         "turn": 1,
         "voice_to_voice_ms": 706.0,
-        "stages": {"vad_ms": 200.0, "turn_ms": None, "stt_ms": None, "llm_ms": None, "tts_ms": None},
+        "stages": {"vad_ms": 200.0, **unknown},
+        "timeline": {"vad_ms": [0.0, 200.0], **unknown},
     }
-
-
-class Conversation:
-    """Pushes frames past an observer, each at a time that the test says."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.turns: list[TurnLatency] = []
-
-        async def keep(turn: TurnLatency) -> None:
-            self.turns.append(turn)
-
-        self._observer: UserBotLatencyObserver = latency_observer(keep)
-        self._observer._now = lambda: self.now
-        self._from = FrameProcessor(name="someone")
-
-    async def push(self, at: float, frame: Frame) -> None:
-        self.now = at
-        await self._observer.on_push_frame(
-            FramePushed(self._from, self._from, frame, FrameDirection.DOWNSTREAM, timestamp=int(at * 1e9))
-        )
-
-    async def turn(self, at: float) -> None:
-        """The caller falls silent at `at`; the agent's first sound comes 0.7 s later."""
-        await self.push(at - 1, VADUserStartedSpeakingFrame())
-        await self.push(at + 0.2, VADUserStoppedSpeakingFrame(stop_secs=0.2, timestamp=at + 0.2))
-        await self.push(at + 0.35, TranscriptionFrame("hello", "", "now"))
-        await self.push(at + 0.40, LLMFullResponseStartFrame())
-        await self.push(at + 0.60, LLMTextFrame("Hello."))
-        await self.push(at + 0.65, TTSAudioRawFrame(b"\0\0", 24_000, 1))
-        await self.push(at + 0.70, BotStartedSpeakingFrame())
-        await self._observer.cleanup()
-
-
-async def test_each_answered_turn_is_measured_from_the_last_word_to_the_first_sound():
-    conversation = Conversation()
-    await conversation.turn(100)
-    await conversation.turn(110)
-    assert [turn.turn for turn in conversation.turns] == [1, 2]
-    for turn in conversation.turns:
-        assert turn.voice_to_voice_ms == pytest.approx(700, abs=0.2)
-        assert turn.stages.vad_ms == pytest.approx(200, abs=0.2)
-        assert turn.stages.stt_ms == pytest.approx(150, abs=0.2)
-        assert turn.stages.turn_ms == pytest.approx(50, abs=0.2)
-        parts = [value for value in vars(turn.stages).values() if value is not None]
-        assert sum(parts) <= turn.voice_to_voice_ms + 0.5
-
-
-async def test_a_greeting_is_not_a_turn():
-    conversation = Conversation()
-    await conversation.push(1, ClientConnectedFrame())
-    await conversation.push(2, LLMFullResponseStartFrame())
-    await conversation.push(2.5, TTSAudioRawFrame(b"\0\0", 24_000, 1))
-    await conversation.push(2.6, BotStartedSpeakingFrame())
-    await conversation.turn(10)
-    assert [turn.turn for turn in conversation.turns] == [1]
-    assert conversation.turns[0].voice_to_voice_ms == pytest.approx(700, abs=0.2)
-
-
-async def test_a_turn_that_got_no_answer_is_not_counted():
-    conversation = Conversation()
-    await conversation.push(99, VADUserStartedSpeakingFrame())
-    await conversation.push(100.2, VADUserStoppedSpeakingFrame(stop_secs=0.2, timestamp=100.2))
-    await conversation.push(101, InterruptionFrame())
-    await conversation.turn(110)
-    assert [turn.turn for turn in conversation.turns] == [1]

@@ -139,7 +139,8 @@ class Agent:
         self.say("bot-output", spoken_status="new", **output)
         await asyncio.sleep(at - time.monotonic())
         self.say("bot-started-speaking")
-        self.say("server-message", type="latency", turn=1, voice_to_voice_ms=500, stages=stages)
+        measured = {"voice_to_voice_ms": 500, "stages": stages, "timeline": {"vad_ms": [0, 200], "tts_ms": None}}
+        self.say("server-message", type="latency", turn=1, **measured)
         await asyncio.sleep(self.answer_secs)
         if self.voice.ends == at + self.answer_secs:
             self.say("bot-output", spoken_status="completed", **output)
@@ -149,6 +150,7 @@ class Agent:
         self.voice.ends = time.monotonic()
         self.say("bot-interrupted")
         self.say("bot-stopped-speaking")
+        self.say("server-message", type="interrupted", heard="Another")
 
     async def leave(self) -> None:
         await asyncio.sleep(self.leaves_after_secs or 0)
@@ -232,6 +234,7 @@ async def test_two_turns_measured_and_recorded(tmp_path: Path, question: Path) -
             "voice_to_voice_ms": turn.voice_to_voice_ms,
             "stages": {"vad_ms": 200, "turn_ms": 40, "stt_ms": 100, "llm_ms": 120, "tts_ms": 40},
             "interrupted": False,
+            "timeline": {"vad_ms": [0, 200], "tts_ms": None},
             "answer_secs": turn.answer_secs,
         }
         assert turn.voice_to_voice_ms == pytest.approx(625, abs=125)
@@ -265,6 +268,7 @@ async def test_talking_over_an_answer(question: Path) -> None:
     first, second = report.turns
     print(first, second)
     assert first.interrupted and not second.interrupted
+    assert (first.reply, second.reply) == ("Another", "Another tone.")
     # 1 s to the start of the file, 0.2 s of silence in it, 0.12 s until the agent stops.
     assert first.answer_secs == pytest.approx(1.4, abs=0.15)
     assert second.silence_after_barge_in_ms == pytest.approx(180, abs=120)

@@ -1,6 +1,6 @@
 import type { Latency } from "./latency";
 
-/** One spoken or typed passage. `remaining` is text that the agent has yet to speak or, cut off, may not have spoken. */
+/** One spoken or typed passage. `remaining` is text that the agent has yet to speak; cut off, it never will. */
 export interface Caption {
   readonly id: number;
   readonly role: "user" | "agent" | "notice";
@@ -43,6 +43,8 @@ export class CaptionStore {
   private userFinal = "";
   private userTurnOver = false;
   private agent: Caption | undefined;
+  /** The answer that was cut off just now, until the server has told what was played of it. */
+  private cut: Caption | undefined;
   private botSpeaking = false;
   private pendingLatency: Latency | undefined;
 
@@ -70,6 +72,7 @@ export class CaptionStore {
 
   userStoppedSpeaking(): void {
     this.userTurnOver = true;
+    this.cut = undefined;
   }
 
   /** A transcript may come after its turn has ended, so that a turn's caption stays open until the next turn begins. */
@@ -107,16 +110,27 @@ export class CaptionStore {
 
   /**
    * The server says so at every turn of the caller's; it cuts something off only while there is an answer to cut.
-   * A voice without word timings does not tell how far it came, so `remaining` stays.
+   * What was not spoken by then goes: nobody heard it.
    */
   botInterrupted(): void {
     const unfinished = this.botSpeaking || (!!this.agent?.remaining && !this.agent.cutOff);
     if (!unfinished) return;
     const caption = this.agent ?? this.openAgent();
     caption.cutOff = true;
+    caption.remaining = "";
     this.botSpeaking = false;
     this.settle(caption, true);
     this.agent = undefined;
+    this.cut = caption;
+  }
+
+  /** What the server knows was played of the answer that was cut off. It may say so just before `botInterrupted`. */
+  interrupted(heard: string): void {
+    if (!this.cut) this.botInterrupted();
+    if (!this.cut) return;
+    this.cut.text = heard;
+    this.changed(this.cut);
+    this.cut = undefined;
   }
 
   /** Belongs to the newest answer, or to the next one where the measurement comes before its first caption. */
@@ -153,6 +167,7 @@ export class CaptionStore {
 
   private openAgent(): Caption {
     this.closeUser();
+    this.cut = undefined;
     if (!this.agent) {
       this.agent = this.add("agent", "", false);
       this.segments.set(this.agent.id, new Map());

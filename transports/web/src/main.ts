@@ -13,6 +13,7 @@ import { MicView } from "./view/mic-view";
 import { ProblemView } from "./view/problem-view";
 import { Levels, StageView } from "./view/stage-view";
 import { VoiceView } from "./view/voice-view";
+import { WaterfallView } from "./view/waterfall-view";
 
 let state = IDLE;
 let call: Call | undefined;
@@ -23,6 +24,7 @@ let callAfterToken: { withMic: boolean } | undefined;
 const stage = new StageView();
 const levels = new Levels(stage);
 const captions = new CaptionsView();
+const times = new WaterfallView();
 const voice = new VoiceView();
 const problems = new ProblemView((token) => void enterToken(token));
 const mic = new MicView(
@@ -33,8 +35,13 @@ const mic = new MicView(
 function startCall(withMic: boolean): void {
   callAfterToken = { withMic };
   const store = new CaptionStore((caption) => captions.show(caption));
-  const own = new Receiver(store, (floor) => stage.showFloor(floor));
+  const own = new Receiver(
+    store,
+    (floor) => stage.showFloor(floor),
+    (latency) => times.add(latency),
+  );
   captions.clear();
+  times.clear();
   levels.start();
   receiver = own;
   call = new Call(

@@ -1,5 +1,5 @@
 import type { BotOutput, CaptionStore, UserInput } from "./captions";
-import { asLatency, isLatency } from "./latency";
+import { asLatency, isLatency, type Latency } from "./latency";
 import { type Floor, type FloorEvent, nextFloor, THINKING_LIMIT_MS } from "./turn";
 
 /** Sorts the RTVI messages of one call into captions and the floor. */
@@ -10,6 +10,7 @@ export class Receiver {
   constructor(
     private readonly captions: CaptionStore,
     private readonly onFloor: (floor: Floor) => void,
+    private readonly onLatency: (latency: Latency) => void = () => {},
   ) {
     onFloor(this.floor);
   }
@@ -59,8 +60,14 @@ export class Receiver {
   }
 
   private serverMessage(data: Record<string, unknown>): void {
-    if (isLatency(data)) this.captions.latency(asLatency(data));
+    if (isLatency(data)) this.measured(asLatency(data));
+    if (data.type === "interrupted" && typeof data.heard === "string") this.captions.interrupted(data.heard);
     if (data.type === "problem" && typeof data.message === "string") this.captions.notice(data.message);
+  }
+
+  private measured(latency: Latency): void {
+    this.captions.latency(latency);
+    this.onLatency(latency);
   }
 
   private turn(event: FloorEvent): void {

@@ -10,7 +10,7 @@ const segment = (id: number, spoken: string, remaining: string): BotOutput => ({
   spoken_status: remaining ? (spoken ? "in-progress" : "new") : "completed",
   spoken_progress: { accumulated_text: spoken, remaining_text: remaining },
 });
-const latency = (turn: number) => ({ turn, voice_to_voice_ms: 640, stages: {} });
+const latency = (turn: number) => ({ turn, voice_to_voice_ms: 640, stages: {}, timeline: {} });
 const brief = (store: CaptionStore) => store.items.map(({ role, text }) => `${role}: ${text}`);
 
 describe("the caller's captions", () => {
@@ -81,10 +81,36 @@ describe("the agent's captions", () => {
     store.userInput(said("Stop."));
     store.botOutput(segment(2, "All right.", ""));
     expect(store.items).toMatchObject([
-      { text: "Well,", remaining: "that depends.", cutOff: true, final: true },
+      { text: "Well,", remaining: "", cutOff: true, final: true },
       { role: "user", text: "Stop." },
       { text: "All right.", cutOff: false },
     ]);
+  });
+
+  it("shows of an interrupted answer what the server says was played, whichever of its two messages comes first", () => {
+    for (const heardFirst of [false, true]) {
+      const store = new CaptionStore();
+      store.botStartedSpeaking();
+      store.botOutput(segment(1, "Well, that", "depends."));
+      if (heardFirst) store.interrupted("Well,");
+      store.botInterrupted();
+      if (!heardFirst) store.interrupted("Well,");
+      store.botStoppedSpeaking();
+      expect(store.items).toMatchObject([{ text: "Well,", remaining: "", cutOff: true, final: true }]);
+    }
+  });
+
+  it("takes what was played for no other answer than the one just cut off", () => {
+    const store = new CaptionStore();
+    store.botStartedSpeaking();
+    store.botOutput(segment(1, "Something went wrong.", "Sorry."));
+    store.botInterrupted();
+    store.userStoppedSpeaking();
+    store.interrupted("");
+    store.botOutput(segment(2, "All right.", ""));
+    store.interrupted("Never shown.");
+    expect(brief(store)).toEqual(["agent: Something went wrong.", "agent: All right."]);
+    expect(store.items.map((item) => item.cutOff)).toEqual([true, false]);
   });
 
   it("marks nothing when an interruption finds the agent silent", () => {

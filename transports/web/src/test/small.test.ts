@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatMs, stageLines } from "../latency";
+import { formatMs } from "../latency";
 import { levelOf, smooth } from "../levels";
 import { GIVE_UP_MS, Heartbeat, LinkWatch, SILENT_MS } from "../link";
 import { type FloorEvent, nextFloor } from "../turn";
@@ -7,14 +7,6 @@ import { type FloorEvent, nextFloor } from "../turn";
 describe("latency text", () => {
   it("is in milliseconds below a second, in seconds above", () => {
     expect([640, 999.4, 1000, 2340].map(formatMs)).toEqual(["640 ms", "999 ms", "1.0 s", "2.3 s"]);
-  });
-
-  it("leaves out stages that were not measured and keeps their order", () => {
-    const lines = stageLines({ turn: 1, voice_to_voice_ms: 640, stages: { tts_ms: 40, vad_ms: 200, llm_ms: null } });
-    expect(lines.map(({ ms, share }) => [ms, share])).toEqual([
-      [200, 1],
-      [40, 0.2],
-    ]);
   });
 });
 

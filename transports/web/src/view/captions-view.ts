@@ -1,6 +1,7 @@
 import type { Caption } from "../captions";
-import { formatMs, type Latency, stageLines } from "../latency";
+import { formatMs, type Latency } from "../latency";
 import { byId, make, setText } from "./dom";
+import { turnDetails } from "./waterfall-view";
 
 const WHO: Record<Caption["role"], string> = { user: "You", agent: "Agent", notice: "Notice" };
 
@@ -11,6 +12,7 @@ interface Row {
   readonly cut: HTMLElement;
   /** How much of the caption has been handed to the screen reader. */
   announced: string;
+  cutAnnounced: boolean;
 }
 
 /** Draws captions, keeps the newest in sight, and has whole ones read out. */
@@ -32,7 +34,7 @@ export class CaptionsView {
     const row = this.rows.get(caption.id) ?? this.addRow(caption);
     row.item.dataset.final = String(caption.final);
     row.item.dataset.cutOff = String(caption.cutOff);
-    setText(row.said, caption.text);
+    setText(row.said, caption.cutOff ? `${caption.text} …`.trim() : caption.text);
     setText(row.unsaid, caption.remaining && ` ${caption.remaining}`);
     row.cut.hidden = !caption.cutOff;
     if (caption.latency && !row.item.querySelector(".latency")) row.item.append(latencyDetails(caption.latency));
@@ -45,24 +47,25 @@ export class CaptionsView {
     item.dataset.role = caption.role;
     const said = make("span", "said");
     const unsaid = make("span", "unsaid");
-    const cut = make("span", "cut", "cut off");
+    const cut = make("span", "cut", "interrupted");
     const words = make("p", "words");
     words.append(said, unsaid, " ", cut);
     item.append(make("span", "who", WHO[caption.role]), words);
     this.list.append(item);
     byId("hint").hidden = true;
-    const row = { item, said, unsaid, cut, announced: "" };
+    const row = { item, said, unsaid, cut, announced: "", cutAnnounced: false };
     this.rows.set(caption.id, row);
     return row;
   }
 
   private announce(caption: Caption, row: Row): void {
     const text = caption.text || caption.remaining;
-    if (!caption.final || text === row.announced) return;
+    if (!caption.final || text === row.announced || row.cutAnnounced) return;
+    row.cutAnnounced = caption.cutOff;
     // An answer may pause between sentences: then only what is new is read out.
     const fresh = text.startsWith(row.announced) ? text.slice(row.announced.length) : text;
     row.announced = text;
-    const suffix = caption.cutOff ? " (cut off)" : "";
+    const suffix = caption.cutOff ? " (interrupted)" : "";
     this.announcer.append(make("p", "", `${WHO[caption.role]}: ${fresh.trim()}${suffix}`));
     if (this.announcer.childElementCount > 20) this.announcer.firstElementChild?.remove();
   }
@@ -76,16 +79,6 @@ export class CaptionsView {
 
 function latencyDetails(latency: Latency): HTMLElement {
   const details = make("details", "latency");
-  details.append(make("summary", "", `answered in ${formatMs(latency.voice_to_voice_ms)}`));
-  const lines = stageLines(latency);
-  const table = make("dl");
-  for (const { label, ms, share } of lines) {
-    const bar = make("i");
-    bar.style.setProperty("--share", share.toFixed(3));
-    const value = make("dd", "", formatMs(ms));
-    value.append(bar);
-    table.append(make("dt", "", label), value);
-  }
-  details.append(lines.length ? table : make("p", "", "The stages of this turn were not measured."));
+  details.append(make("summary", "", `answered in ${formatMs(latency.voice_to_voice_ms)}`), turnDetails(latency));
   return details;
 }
