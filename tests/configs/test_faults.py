@@ -171,3 +171,10 @@ def test_a_path_is_a_profile_too(tmp_path: Path, name: str):
 def test_an_empty_profile_leaves_the_defaults(tmp_path: Path):
     profile = profile_with(tmp_path, "# nothing\n")
     assert load_settings(profile, env_file=None, environ={}) == load_settings(env_file=None, environ={})
+
+
+def test_a_shortest_wait_that_is_longer_than_the_longest_names_both():
+    (fault,) = faults_of(
+        environ={"VOICE_AGENT_SERVER__JITTER_MIN_SECS": "0.2", "VOICE_AGENT_SERVER__JITTER_MAX_SECS": "0.1"}
+    )
+    assert "jitter_min_secs is 0.2 and jitter_max_secs 0.1: expected jitter_max_secs to be at least as long" in fault
