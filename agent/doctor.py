@@ -192,7 +192,8 @@ def _service(kind: ServiceKind, url: str, token: SecretStr | None) -> Finding:
 
 
 async def _brain(settings: BrainSettings) -> Finding:
-    from agent.brain import CHECK_SECS, model_names
+    from agent.brain import CHECK_SECS
+    from agent.endpoint import model_names
 
     if settings.base_url:
         key = settings.api_key.get_secret_value() if settings.api_key else "none"

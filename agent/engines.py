@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 
 from agent.brain import Brain, open_brain
 from agent.llm import new_client
+from agent.tools.toolbox import ToolBox, load_toolbox
 from configs.settings import Settings, SttSettings
 from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
@@ -29,10 +30,11 @@ class Engines:
     brain: Brain
     brain_client: AsyncOpenAI
     hearing: SttSettings = field(default_factory=SttSettings)
+    tools: ToolBox = field(default_factory=ToolBox)
 
     async def close(self) -> None:
         """Give every model back."""
-        await self.brain_client.close()
+        await asyncio.gather(self.brain_client.close(), self.tools.close())
         await asyncio.gather(self.stt.close(), self.tts.close(), self.turn.close(), self.brain.close())
 
 
@@ -53,6 +55,8 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
         progress(f"{what}  ({loop.time() - began_at:.1f} s)")
         return loaded
 
+    # What may be wrong in the settings shows before the models are loaded.
+    tools = await loop.run_in_executor(None, load_toolbox, settings.tools)
     turn = await step("turn detection: Silero VAD and Smart Turn v3", lambda: TurnModels.load(settings.turn))
     if settings.stt.urls:
         progress(f"waiting for speech to text at {_where(settings)} …")
@@ -64,7 +68,21 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     brain = await open_brain(settings.brain)
     where = "" if brain.server else f" at {brain.base_url}"
     progress(f"brain: {brain.label}{where}  ({loop.time() - began_at:.1f} s)")
-    return Engines(stt=stt, tts=tts, turn=turn, brain=brain, brain_client=new_client(brain), hearing=settings.stt)
+    if brain.small:
+        # It would answer with nonsense in their place.
+        tools = ToolBox()
+    else:
+        await tools.open()
+        progress(f"tools: {', '.join(tool.name for tool in tools.tools()) or 'none'}")
+    return Engines(
+        stt=stt,
+        tts=tts,
+        turn=turn,
+        brain=brain,
+        brain_client=new_client(brain),
+        hearing=settings.stt,
+        tools=tools,
+    )
 
 
 def _where(settings: Settings) -> str:

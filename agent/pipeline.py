@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import NOT_GIVEN, LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.transports.base_transport import BaseTransport
 
 from agent.engines import Engines
+from agent.history import assistant_params
 from agent.llm import BrainLLMService
+from agent.tools.shipped import CallControl
 from processors.stt import EngineSTTService
 from processors.tts import EngineTTSService
 from processors.turn import RecoveryWhenHeard
@@ -25,6 +27,7 @@ def build_call(
     *,
     idle_secs: float,
     observers: Sequence[BaseObserver] = (),
+    control: CallControl | None = None,
 ) -> PipelineWorker:
     """Build the pipeline of one call over shared engines.
 
@@ -33,6 +36,7 @@ def build_call(
         engines: The models of the process. The brain's model must be known.
         idle_secs: `on_idle_timeout` fires when nobody has spoken for so long; what follows is the caller's to decide.
         observers: Watchers of the frames.
+        control: What tools may do to the call.
 
     Returns:
         A worker, ready to run. Its processors hold no model of their own.
@@ -42,7 +46,12 @@ def build_call(
     hearing = engines.hearing
     ears = EngineSTTService(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
-    context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
+    llm = BrainLLMService(brain, engines.brain_client, engines.tools)
+    tools = None if brain.small else engines.tools.schema()
+    context = LLMContext(
+        messages=brain.opening_messages(),  # pyright: ignore[reportArgumentType]
+        tools=tools or NOT_GIVEN,
+    )
     user, assistant = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
@@ -51,13 +60,14 @@ def build_call(
             user_turn_stop_timeout=USER_TURN_STOP_SECS,
             empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind),
         ),
+        assistant_params=assistant_params(brain, llm),
     )
     pipeline = Pipeline(
         [
             transport.input(),
             ears,
             user,
-            BrainLLMService(brain, engines.brain_client),
+            llm,
             EngineTTSService(engine=engines.tts),
             transport.output(),
             assistant,
@@ -73,5 +83,6 @@ def build_call(
         observers=list(observers),
         rtvi_observer_params=RTVIObserverParams(bot_llm_enabled=False, user_llm_enabled=False, metrics_enabled=False),
         idle_timeout_secs=idle_secs,
+        app_resources=control,
         cancel_on_idle_timeout=False,
     )
