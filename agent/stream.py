@@ -71,12 +71,15 @@ class BoundedStream:
                 held = None
         if held is not None:
             yield held
-        for call in self._calls.chunks() if self._calls is not None else ():
-            yield call
-        if self._calls is not None and self._calls.dropped:
+        if self._calls is None:
+            return
+        calls = self._calls.chunks()
+        if self._calls.dropped:
             logger.warning(f"the brain calls tools too often; {self._calls.dropped} calls were dropped")
-            if not self.has_words:
+            if not calls and not self.has_words:
                 raise ToolLoop("it calls tools without end")
+        for call in calls:
+            yield call
 
     async def _next(self, chunks: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
         try:

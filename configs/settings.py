@@ -378,7 +378,7 @@ class BrainSettings(Section):
         default=0.6,
         ge=0.2,
         le=0.9,
-        description="a conversation that fills this share of the context is summarised; null only forgets its beginning",
+        description="a conversation that fills this share of the context is summarised; null only forgets its start",
     )
     gpu_layers: int = Field(default=0, ge=0, description="layers of a model in this process to put on a GPU")
 

@@ -1,10 +1,14 @@
-"""The tools that come with the agent."""
+"""The tools that come with the agent.
+
+They are over at once, so an interruption may end them: Pipecat tells a brain with tools that go on much more.
+"""
 
 import zoneinfo
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import Annotated, Any, Protocol
 
+from pipecat.adapters.llm.schemas.direct_function import tool_options
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 from pydantic import Field
@@ -31,6 +35,7 @@ def shipped_functions(time_zone: str | None, now: Clock = datetime.now) -> list[
     """
     home = time_zone
 
+    @tool_options(cancel_on_interruption=True)
     def current_time(
         time_zone: Annotated[
             str | None, Field(description="IANA name such as Asia/Tokyo, only where another place is asked about")
@@ -48,6 +53,7 @@ def shipped_functions(time_zone: str | None, now: Clock = datetime.now) -> list[
     return [current_time, hang_up]
 
 
+@tool_options(cancel_on_interruption=True)
 async def hang_up(
     params: FunctionCallParams,
     farewell: Annotated[str, Field(description="short words of goodbye, in the caller's language", max_length=300)],
