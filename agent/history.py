@@ -78,6 +78,8 @@ def trim_history(context: LLMContext, most: int, *, keep_first: int = 0, most_ch
         if shorter is None:
             break
         rest = shorter
+    if most_chars is not None and _chars(rest) > most_chars:
+        rest = [_shortened(message, most_chars // len(rest)) for message in rest]
     context.set_messages([*first, *rest])
 
 
