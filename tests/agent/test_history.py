@@ -22,7 +22,7 @@ from tests.agent.test_llm_stream import brain_at as brain_of
 from tests.agent.tools.talking import Talk, box, brain_at, fault_of, talking
 from tests.agent.virtual_time import VirtualLoop, virtually
 
-TURN_SECS = 15.0
+TURN_SECS = 20.0
 HOUR_SECS = 3600.0
 FACT = "My name is Ada and my order is 4711."
 
