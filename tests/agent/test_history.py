@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2 as httpx  # What OpenAI's client is made of.
 import pytest
 from loguru import logger
 from openai import AsyncOpenAI

@@ -162,7 +162,7 @@ class Talk:
     def answers(self) -> list[str]:
         """What the agent has said so far."""
         return [
-            str(message["content"])
+            str(message.get("content"))
             for message in self.context.get_messages()
             if isinstance(message, dict) and message["role"] == "assistant" and message.get("content")
         ]

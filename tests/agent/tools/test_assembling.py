@@ -23,16 +23,8 @@ def assembled(*chunks: list[Any], most: int = 8) -> list[tuple[int, str, str, An
         calls.take(chunk)
     whole = [chunk.choices[0].delta.tool_calls for chunk in calls.chunks()]
     assert all(calls is not None and len(calls) == 1 for calls in whole)
-    found = [calls[0] for calls in whole if calls]
-    return [
-        (
-            call.index,
-            call.id or "",
-            str(call.function and call.function.name),
-            json.loads(call.function.arguments or ""),
-        )  # pyright: ignore
-        for call in found
-    ]
+    found: list[Any] = [calls[0] for calls in whole if calls]
+    return [(call.index, call.id, call.function.name, json.loads(call.function.arguments)) for call in found]
 
 
 def test_pieces_as_openai_sends_them():

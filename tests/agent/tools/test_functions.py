@@ -206,3 +206,12 @@ def test_what_cannot_be_loaded_stops_the_start_with_key_value_and_what_was_expec
     with pytest.raises(StartError) as caught:
         loaded(name)
     assert reason in str(caught.value)
+
+
+def test_the_example_of_the_documentation_is_a_tool():
+    text = (Path(__file__).parents[3] / "docs" / "tools.md").read_text()
+    example = text.split("```python\n", 1)[1].split("```", 1)[0]
+    names: dict[str, Any] = {}
+    exec(compile(example, "tools.md", "exec", dont_inherit=True), names)
+    tool = function_tool(names["order_status"], ToolThreads(1))
+    assert tool.required == ["number"] and tool.properties["detail"]["enum"] == ["short", "full"]
