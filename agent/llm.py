@@ -21,6 +21,7 @@ from agent.stream import BoundedStream, BrainTimeout
 from agent.tools.assembling import ToolCalls
 from agent.tools.toolbox import ToolBox, chars_of
 
+SUMMARY_WRITING_SECS = 25.0
 SUMMARY_PAUSE_SECS = 60.0
 """After a summary that failed, before the next is tried."""
 
@@ -178,7 +179,8 @@ class BrainLLMService(OpenAILLMService):
         _answering.set(False)
         chosen = LLMContextSummarizationUtil.get_messages_to_summarize(frame.context, frame.min_messages_to_keep)
         try:
-            summary, _ = await super()._generate_summary(frame)
+            async with asyncio.timeout(SUMMARY_WRITING_SECS):
+                summary, _ = await super()._generate_summary(frame)
         except Exception as error:
             # An endpoint's own words may repeat what was said.
             kind = f"{type(error).__name__} {getattr(error, 'status_code', '')}".strip()

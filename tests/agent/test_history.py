@@ -4,8 +4,8 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import httpx2 as httpx  # What OpenAI's client is made of.
 import pytest
@@ -15,7 +15,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from agent.brain import Brain
 from agent.history import SUMMARY_MARK, calls_since_caller, is_summary, trim_history
-from agent.llm import SUMMARY_PAUSE_SECS
+from agent.llm import SUMMARY_PAUSE_SECS, SUMMARY_WRITING_SECS
 from agent.tools.toolbox import ToolBox
 from tests.agent.conftest import Endpoint
 from tests.agent.test_llm_stream import brain_at as brain_of
@@ -24,6 +24,7 @@ from tests.agent.virtual_time import VirtualLoop, virtually
 
 TURN_SECS = 20.0
 HOUR_SECS = 3600.0
+SOME_SECS = 600.0
 FACT = "My name is Ada and my order is 4711."
 
 
@@ -33,9 +34,9 @@ class Mind:
 
     summary_status: int = 200
     summary_secs: float = 4.0
-    calls_tools: bool = False
     requests: list[dict[str, Any]] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
+    summary_requests: list[dict[str, Any]] = field(default_factory=list)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -56,6 +57,7 @@ class Mind:
         )
 
     async def _summary(self, body: dict[str, Any]) -> httpx.Response:
+        self.summary_requests.append(body)
         await asyncio.sleep(self.summary_secs)
         transcript = body["messages"][-1]["content"]
         self.summaries.append(transcript)
@@ -93,7 +95,7 @@ def converse(
     mind: Mind,
     brain: Brain,
     *,
-    secs: float = HOUR_SECS / 3,
+    secs: float = SOME_SECS,
     tools: ToolBox | None = None,
     each: Callable[[Talk], Any] | None = None,
 ) -> Talk:
@@ -140,17 +142,40 @@ def test_summaries_that_fail_cost_the_caller_nothing():
     mind = Mind(summary_status=500)
     talk = converse(mind, SUMMARISING)
     assert talk.errors == []
-    assert len(talk.answers) > 0 and len(mind.requests) == HOUR_SECS / 3 / TURN_SECS
+    assert len(talk.answers) > 0 and len(mind.requests) == SOME_SECS / TURN_SECS
     assert max(sent_chars(request) for request in mind.requests) <= SUMMARISING.history_chars
     # One try a minute, not one a turn.
-    assert 2 < len(mind.summaries) <= HOUR_SECS / 3 / SUMMARY_PAUSE_SECS
+    assert 2 < len(mind.summaries) <= SOME_SECS / SUMMARY_PAUSE_SECS
+
+
+def test_a_summary_that_is_never_written_is_given_up():
+    mind = Mind(summary_secs=10_000)
+    talk = converse(mind, SUMMARISING)
+    assert talk.errors == [] and len(mind.requests) == SOME_SECS / TURN_SECS
+    assert 2 < len(mind.summary_requests) <= SOME_SECS / (SUMMARY_WRITING_SECS + SUMMARY_PAUSE_SECS)
+
+
+class Slots:
+    """The part of a server in this process that gives a conversation its place."""
+
+    def take_slot(self) -> int:
+        return 3
+
+    def release_slot(self, slot: int) -> None: ...
+
+
+def test_in_this_process_a_conversation_stays_in_its_slot_and_a_summary_takes_another():
+    mind = Mind()
+    converse(mind, replace(SUMMARISING, server=cast(Any, Slots())))
+    assert {request.get("id_slot") for request in mind.requests} == {3}
+    assert mind.summaries and {request.get("id_slot") for request in mind.summary_requests} == {None}
 
 
 def test_a_summary_that_takes_long_is_applied_though_the_caller_interrupts_meanwhile():
     async def interrupt(talk: Talk) -> None:
         await talk.interrupt()
 
-    mind = Mind(summary_secs=40)
+    mind = Mind(summary_secs=23)
     converse(mind, SUMMARISING, each=interrupt)
     assert any("order 4711" in str(request["messages"][1]) for request in mind.requests[-3:])
     assert all(transcript.count("USER:") < 60 for transcript in mind.summaries)
@@ -166,7 +191,7 @@ def test_the_packaged_model_is_never_asked_for_a_summary():
 
 def test_without_a_share_the_oldest_words_are_only_forgotten():
     mind = Mind()
-    converse(mind, brain_at("http://mind/v1", context_tokens=4096))
+    converse(mind, brain_at("http://mind/v1", context_tokens=4096), secs=2 * SOME_SECS)
     assert mind.summaries == []
     assert "4711" not in str(mind.requests[-1]["messages"])
 
