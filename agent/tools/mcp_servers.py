@@ -14,7 +14,12 @@ from pipecat.services.llm_service import FunctionCallParams
 from agent.tools.tool import Tool
 from configs.settings import McpServer
 
-CONNECT_SECS = 10.0
+START_SECS = 10.0
+"""Longest that a start waits for the servers."""
+
+CONNECT_SECS = 60.0
+"""Longest attempt: a program may be fetched before it answers for the first time."""
+
 RETRY_SECS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses between attempts; the last repeats."""
 
@@ -42,6 +47,7 @@ class McpServers:
         *,
         connect: Callable[[McpServer], Awaitable[Client]] | None = None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        start_secs: float = START_SECS,
         connect_secs: float = CONNECT_SECS,
     ):
         """
@@ -49,11 +55,13 @@ class McpServers:
             servers: What to connect to.
             connect: Makes a server's client, Pipecat's when None.
             sleep: Waits for so many seconds between attempts.
-            connect_secs: Longest wait for a server to tell its tools.
+            start_secs: Longest that `open` waits.
+            connect_secs: Longest attempt to have a server tell its tools.
         """
         self._servers = servers
         self._new_client = connect or _pipecat_client
         self._sleep = sleep
+        self._start_secs = start_secs
         self._connect_secs = connect_secs
         self._clients: dict[str, Client] = {}
         self._tools: dict[str, list[Tool]] = {}
@@ -67,10 +75,23 @@ class McpServers:
         return [tool for server in self._servers for tool in self._tools.get(server.name, [])]
 
     async def open(self) -> None:
-        """Ask every server once, all at the same time; go on asking those that do not answer."""
-        answered = await asyncio.gather(*(self._ask(server) for server in self._servers))
-        late = [server for server, is_there in zip(self._servers, answered, strict=True) if not is_there]
-        self._tasks = [asyncio.create_task(self._ask_again(server), name=f"mcp-{server.name}") for server in late]
+        """Ask every server, all at the same time. Those that do not answer the first time, or for long, are asked on
+        while the agent runs.
+        """
+        asked = [asyncio.Event() for _ in self._servers]
+        self._tasks = [
+            asyncio.create_task(self._ask_until_answered(server, event), name=f"mcp-{server.name}")
+            for server, event in zip(self._servers, asked, strict=True)
+        ]
+        try:
+            async with asyncio.timeout(self._start_secs):
+                for event in asked:
+                    await event.wait()
+        except TimeoutError:
+            for server in self._servers:
+                if server.name not in self._tools and server.name not in self.problems:
+                    self.problems[server.name] = "no answer yet"
+                    logger.warning(f"the MCP server {server.name} has not answered yet; the agent starts without it")
 
     async def close(self) -> None:
         """Leave every server, and end those that are programs."""
@@ -79,13 +100,13 @@ class McpServers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(_left(client) for client in self._clients.values()))
 
-    async def _ask_again(self, server: McpServer) -> None:
+    async def _ask_until_answered(self, server: McpServer, asked: asyncio.Event) -> None:
         attempt = 0
-        while not self._tools.get(server.name):
+        while not await self._ask(server):
+            asked.set()
             await self._sleep(RETRY_SECS[min(attempt, len(RETRY_SECS) - 1)])
             attempt += 1
-            if await self._ask(server):
-                return
+        asked.set()
 
     async def _ask(self, server: McpServer) -> bool:
         try:
@@ -94,7 +115,7 @@ class McpServers:
             schemas = await asyncio.wait_for(self._clients[server.name].tools(), self._connect_secs)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            if server.name not in self.problems:
+            if self.problems.get(server.name) != reason:
                 logger.warning(f"the MCP server {server.name} gives no tools, and is asked again and again: {reason}")
             self.problems[server.name] = reason
             return False

@@ -178,7 +178,7 @@ class Talk:
         return await self.hear(before)
 
     async def hear(self, before: int) -> str:
-        await until(lambda: len(self.answers) > before)
+        await until(lambda: len(self.answers) > before, secs=60)
         return self.answers[-1]
 
     async def interrupt(self) -> None:
