@@ -4,13 +4,13 @@ SmolLM2. Whatever it is, the pipeline speaks to it through the OpenAI protocol.
 
 import asyncio
 import os
-import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 from loguru import logger
 
+from agent.endpoint import context_of, describe, listed_models, model_names, ollama_context
 from agent.errors import StartError
 from agent.llama_server import LlamaServer, LlamaServerError
 from configs.settings import BrainSettings
@@ -39,6 +39,11 @@ SMALL_MODEL_FREQUENCY_PENALTY = 0.5
 SMALL_MODEL_SENTENCES = 2
 SMALL_MODEL_HISTORY = 8
 HISTORY_MESSAGES = 60
+UNKNOWN_CONTEXT_TOKENS = 8192
+IN_PROCESS_CONTEXT_TOKENS = 2048
+PROMPT_TOKENS = 384
+"""Kept free for the system prompt and what a server puts around messages."""
+
 CHARS_PER_TOKEN = 2
 """On the safe side: English has four, other scripts fewer."""
 
@@ -64,7 +69,8 @@ class Brain:
         max_tokens: Longest answer.
         max_sentences: Answers are cut after so many; None trusts the prompt.
         history_messages: Most messages of the conversation that are sent along.
-        history_chars: Most characters of them; None where the endpoint's context is its own affair.
+        context_tokens: Context of one answer; None where nobody says.
+        summarize_share: Share of the history's bounds at which the brain is asked for a summary; None never.
         examples: Exchanges (caller, agent) that stand before every conversation, to show the manner of answering.
         timeout_secs: Longest wait for the first word, and between two.
         server: The server in this process, if the model runs here.
@@ -82,7 +88,8 @@ class Brain:
     history_messages: int
     timeout_secs: float
     frequency_penalty: float | None = None
-    history_chars: int | None = None
+    context_tokens: int | None = None
+    summarize_share: float | None = None
     examples: tuple[tuple[str, str], ...] = ()
     server: LlamaServer | None = None
 
@@ -90,6 +97,13 @@ class Brain:
         """The examples as messages."""
         turns = (zip(("user", "assistant"), pair, strict=True) for pair in self.examples)
         return [{"role": role, "content": text} for turn in turns for role, text in turn]
+
+    @property
+    def history_chars(self) -> int:
+        """Most characters of the conversation that are sent along."""
+        prompt_tokens = max(PROMPT_TOKENS, len(self.system_prompt) // CHARS_PER_TOKEN + 128)
+        tokens = (self.context_tokens or UNKNOWN_CONTEXT_TOKENS) - self.max_tokens - prompt_tokens
+        return CHARS_PER_TOKEN * max(128, tokens)
 
     async def close(self) -> None:
         """Stop the server in this process, if there is one."""
@@ -115,12 +129,17 @@ async def open_brain(settings: BrainSettings) -> Brain:
 
 
 async def with_model(brain: Brain) -> Brain | None:
-    """The brain with a model's name, the endpoint's first where none was set; None if it does not answer."""
+    """The brain with a model's name, the endpoint's first where none was set, and with the context that the endpoint
+    tells; None if it does not answer.
+    """
     try:
-        names = await model_names(brain.base_url, brain.api_key, CHECK_SECS)
+        models = await listed_models(brain.base_url, brain.api_key, CHECK_SECS)
     except (httpx.HTTPError, ValueError) as error:
         logger.warning(f"the brain at {brain.base_url} does not answer: {describe(error)}")
         return None
+    names = list(models)
+    if brain.context_tokens is None and (model := brain.model or next(iter(names), None)) in models:
+        brain = replace(brain, context_tokens=context_of(models[model]))
     if brain.model is None:
         if not names:
             logger.warning(f"the brain at {brain.base_url} lists no model; set VOICE_AGENT_BRAIN__MODEL")
@@ -131,11 +150,6 @@ async def with_model(brain: Brain) -> Brain | None:
             f"the brain at {brain.base_url} does not list the model {brain.model!r}; it lists {', '.join(names[:8])}"
         )
     return brain
-
-
-def describe(error: BaseException) -> str:
-    """An HTTP client's error as words; many of them have no message of their own."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _endpoint(settings: BrainSettings, base_url: str) -> Brain:
@@ -149,27 +163,11 @@ def _endpoint(settings: BrainSettings, base_url: str) -> Brain:
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
         max_sentences=settings.max_sentences,
+        context_tokens=settings.context_tokens,
+        summarize_share=settings.summarize_share,
         history_messages=HISTORY_MESSAGES,
         timeout_secs=settings.timeout_secs,
     )
-
-
-async def model_names(base_url: str, api_key: str, timeout_secs: float) -> list[str]:
-    """The models that an endpoint lists; none if it does not list them.
-
-    Raises:
-        httpx.HTTPError, ValueError: It does not answer, or not as OpenAI's would.
-    """
-    # Reading the certificates blocks the loop for tens of milliseconds.
-    context = await asyncio.to_thread(ssl.create_default_context) if base_url.startswith("https") else False
-    async with httpx.AsyncClient(timeout=timeout_secs, verify=context) as client:
-        response = await client.get(f"{base_url}/models", headers={"Authorization": f"Bearer {api_key}"})
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return []  # Some endpoints do not list their models, and answer all the same.
-        response.raise_for_status()
-        listed = response.json()
-    models = listed.get("data") if isinstance(listed, dict) else None
-    return [str(model["id"]) for model in models or [] if isinstance(model, dict) and "id" in model]
 
 
 async def _ollama(settings: BrainSettings, url: str) -> Brain | None:
@@ -185,7 +183,9 @@ async def _ollama(settings: BrainSettings, url: str) -> Brain | None:
     model = settings.model or names[0]
     brain = replace(_endpoint(settings, f"{url}/v1"), model=model, label=f"{model} in Ollama")
     await _warm(brain)
-    return brain
+    return (
+        brain if brain.context_tokens else replace(brain, context_tokens=await ollama_context(url, model, CHECK_SECS))
+    )
 
 
 async def _warm(brain: Brain, at_once: int = 1) -> None:
@@ -213,6 +213,7 @@ async def _warm(brain: Brain, at_once: int = 1) -> None:
 
 async def _in_process(settings: BrainSettings) -> Brain:
     loop = asyncio.get_running_loop()
+    context_tokens = settings.context_tokens or IN_PROCESS_CONTEXT_TOKENS
     try:
         if settings.gguf:
             path = await loop.run_in_executor(None, gguf_path, settings.gguf)
@@ -222,15 +223,13 @@ async def _in_process(settings: BrainSettings) -> Brain:
             path,
             threads=settings.threads or default_threads(os.cpu_count() or 1),
             slots=settings.slots,
-            context_tokens=settings.context_tokens,
+            context_tokens=context_tokens,
             gpu_layers=settings.gpu_layers,
         )
     except (WeightsError, LlamaServerError) as error:
         raise StartError(str(error)) from error
     brain = replace(_endpoint(settings, server.base_url), api_key=server.api_key, model="local", server=server)
-    brain = replace(
-        brain, history_chars=CHARS_PER_TOKEN * max(128, settings.context_tokens - settings.max_tokens - 384)
-    )
+    brain = replace(brain, context_tokens=context_tokens)
     if settings.gguf:
         brain = replace(brain, label=Path(path).name)
     else:
@@ -243,6 +242,7 @@ async def _in_process(settings: BrainSettings) -> Brain:
             frequency_penalty=SMALL_MODEL_FREQUENCY_PENALTY,
             max_sentences=settings.max_sentences or SMALL_MODEL_SENTENCES,
             history_messages=SMALL_MODEL_HISTORY,
+            summarize_share=None,
             examples=() if settings.system_prompt else SMALL_MODEL_EXAMPLES,
         )
     await _warm(brain, at_once=settings.slots)

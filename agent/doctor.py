@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from agent.brain import PROBE_SECS, describe, gguf_path
+from agent.brain import PROBE_SECS, gguf_path
+from agent.endpoint import describe
+from agent.errors import StartError
 from configs.loading import SettingsError, load_settings
-from configs.settings import BrainSettings, Settings
+from configs.settings import BrainSettings, Settings, ToolSettings
 from engines.errors import WeightsError
 from engines.weights import PACKAGED, verified
 
@@ -80,6 +82,7 @@ def examine(profile: str, env_file: Path) -> Iterator[Finding]:
         for url in settings.tts.urls:
             yield _service(VOICE, url, settings.tts.token)
         yield asyncio.run(_brain(settings.brain))
+        yield from _tools(settings.tools)
 
 
 def show(findings: Iterator[Finding]) -> int:
@@ -191,8 +194,29 @@ def _service(kind: ServiceKind, url: str, token: SecretStr | None) -> Finding:
     return Finding(what, "ok", f"{model} is ready")
 
 
+def _tools(settings: ToolSettings) -> Iterator[Finding]:
+    """Whether the functions can be tools, and the programs of MCP servers are there."""
+    from agent.tools.toolbox import load_toolbox
+
+    try:
+        names = [tool.name for tool in load_toolbox(settings).tools()]
+    except StartError as error:
+        yield Finding("tools", "bad", str(error), "correct VOICE_AGENT_TOOLS__MODULES or VOICE_AGENT_TOOLS__ENABLED")
+    else:
+        yield Finding("tools", "ok", ", ".join(names) or "none")
+    for server in settings.mcp:
+        if server.command is not None and shutil.which(server.command) is None:
+            yield Finding(
+                f"MCP server {server.name}",
+                "bad",
+                f"there is no program {server.command!r}",
+                "install it, or correct VOICE_AGENT_TOOLS__MCP",
+            )
+
+
 async def _brain(settings: BrainSettings) -> Finding:
-    from agent.brain import CHECK_SECS, model_names
+    from agent.brain import CHECK_SECS
+    from agent.endpoint import model_names
 
     if settings.base_url:
         key = settings.api_key.get_secret_value() if settings.api_key else "none"

@@ -12,6 +12,7 @@ from agent.brain import Brain, open_brain
 from agent.llm import new_client
 from agent.phrases import Phrases
 from agent.problems import SPOKEN
+from agent.tools.toolbox import ToolBox, load_toolbox
 from configs.settings import ConversationSettings, Settings, SttSettings, TtsSettings
 from engines.protocol import SpeechToText, TextToSpeech
 from processors.turn import TurnModels
@@ -32,6 +33,7 @@ class Engines:
     brain_client: AsyncOpenAI
     hearing: SttSettings = field(default_factory=SttSettings)
     talking: ConversationSettings = field(default_factory=ConversationSettings)
+    tools: ToolBox = field(default_factory=ToolBox)
     phrases: Phrases = field(default_factory=Phrases)
     preparing: asyncio.Task[None] | None = None
     """Makes the sound of `phrases`, in the background."""
@@ -41,7 +43,7 @@ class Engines:
         if self.preparing is not None:
             self.preparing.cancel()
             await asyncio.gather(self.preparing, return_exceptions=True)
-        await self.brain_client.close()
+        await asyncio.gather(self.brain_client.close(), self.tools.close())
         await asyncio.gather(self.stt.close(), self.tts.close(), self.turn.close(), self.brain.close())
 
 
@@ -62,6 +64,8 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
         progress(f"{what}  ({loop.time() - began_at:.1f} s)")
         return loaded
 
+    # What may be wrong in the settings shows before the models are loaded.
+    tools = await loop.run_in_executor(None, load_toolbox, settings.tools)
     turn = await step("turn detection: Silero VAD and Smart Turn v3", lambda: TurnModels.load(settings.turn))
     if settings.stt.urls:
         progress(f"waiting for speech to text at {_where(settings)} …")
@@ -73,6 +77,12 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
     brain = await open_brain(settings.brain)
     where = "" if brain.server else f" at {brain.base_url}"
     progress(f"brain: {brain.label}{where}  ({loop.time() - began_at:.1f} s)")
+    if brain.small:
+        # It would answer with nonsense in their place.
+        tools = ToolBox()
+    else:
+        await tools.open()
+        progress(f"tools: {', '.join(tool.name for tool in tools.tools()) or 'none'}")
     phrases = Phrases(spare=_spare_voice)
     return Engines(
         stt=stt,
@@ -82,6 +92,7 @@ async def load_engines(settings: Settings, progress: Callable[[str], None]) -> E
         brain_client=new_client(brain),
         hearing=settings.stt,
         talking=settings.conversation,
+        tools=tools,
         phrases=phrases,
         preparing=asyncio.create_task(phrases.prepare(tts, SPOKEN), name="phrases"),
     )

@@ -1,18 +1,33 @@
-"""Pipecat's OpenAI service, held to a voice agent's manners: short answers, bounded waits, a bounded history."""
+"""Pipecat's OpenAI service, held to a voice agent's manners: short answers, bounded waits, a bounded history, tools
+only where the endpoint takes them.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from openai.types.chat import ChatCompletionChunk
+from loguru import logger
+from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
+from pipecat.frames.frames import LLMContextSummaryRequestFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
 from pipecat.utils.file_resolver import FileResolver, FileResolverError
 from pipecat.utils.http import connection_limits
-from pipecat.utils.string import match_endofsentence
 
 from agent.brain import Brain
+from agent.history import calls_since_caller, trim_history
+from agent.stream import BoundedStream, BrainTimeout
+from agent.tools.assembling import ToolCalls
+from agent.tools.toolbox import ToolBox, chars_of
+
+SUMMARY_WRITING_SECS = 25.0
+SUMMARY_PAUSE_SECS = 60.0
+"""After a summary that failed, before the next is tried."""
+
+MIN_HISTORY_CHARS = 400
+_answering: ContextVar[bool] = ContextVar("answering", default=False)
+"""Whether what is asked now is the caller's answer, and not a summary."""
 
 OPENAI_HOST = "api.openai.com"
 CONNECTIONS = connection_limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60)
@@ -41,8 +56,8 @@ def new_client(brain: Brain) -> AsyncOpenAI:
     )
 
 
-class BrainTimeout(TimeoutError):
-    """The endpoint took too long for its first word, or for the next one."""
+class SummaryError(RuntimeError):
+    """There is no summary; the conversation goes on without."""
 
 
 class BrainLLMService(OpenAILLMService):
@@ -54,11 +69,12 @@ class BrainLLMService(OpenAILLMService):
     # Many servers know only the roles system, user and assistant.
     supports_developer_role = False
 
-    def __init__(self, brain: Brain, client: AsyncOpenAI):
+    def __init__(self, brain: Brain, client: AsyncOpenAI, tools: ToolBox | None = None):
         """
         Args:
             brain: What to ask, and how. Its model should be known.
             client: The process' client of it, from `new_client`. The service does not close it.
+            tools: Knows whether the endpoint takes tools; which there are stands in the context.
         """
         self._shared_client = client
         # OpenAI's own newest models refuse the name that every other server knows.
@@ -69,8 +85,6 @@ class BrainLLMService(OpenAILLMService):
         if brain.frequency_penalty is not None:
             options["frequency_penalty"] = brain.frequency_penalty
         self._slot = brain.server.take_slot() if brain.server else None
-        if self._slot is not None:
-            options["extra"] = {"extra_body": {"id_slot": self._slot}}
         super().__init__(
             file_resolver=_NoFiles(),
             settings=OpenAILLMService.Settings(
@@ -78,10 +92,21 @@ class BrainLLMService(OpenAILLMService):
             ),
         )
         self._brain = brain
+        self._tools = tools or ToolBox()
+        self._stream: BoundedStream | None = None
+        self._summary: asyncio.Task[tuple[str, Any]] | None = None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the newest answer has words, and not only calls of tools."""
+        return self._stream is not None and self._stream.has_words
 
     async def cleanup(self) -> None:
         """Leave the slot to another call."""
         await super().cleanup()
+        if self._summary is not None:
+            await self.cancel_task(self._summary)
+            self._summary = None
         if self._slot is not None and self._brain.server is not None:
             self._brain.server.release_slot(self._slot)
             self._slot = None
@@ -94,132 +119,76 @@ class BrainLLMService(OpenAILLMService):
         """The answer's stream, within the brain's bounds."""
         brain = self._brain
         trim_history(
-            context, brain.history_messages, keep_first=2 * len(brain.examples), most_chars=brain.history_chars
+            context,
+            brain.history_messages,
+            keep_first=2 * len(brain.examples),
+            most_chars=max(MIN_HISTORY_CHARS, brain.history_chars - self._tools_chars(context)),
         )
+        most_calls = self._tools.max_calls - calls_since_caller(context.get_messages())
         try:
-            async with asyncio.timeout(self._brain.timeout_secs):
-                stream = await super().get_chat_completions(context)
+            async with asyncio.timeout(brain.timeout_secs):
+                stream = await self._ask(context if most_calls > 0 else _without_tools(context))
         except TimeoutError as error:
-            raise BrainTimeout(f"no answer within {self._brain.timeout_secs:g} s") from error
-        return BoundedStream(stream, self._brain.timeout_secs, self._brain.max_sentences)
+            raise BrainTimeout(f"no answer within {brain.timeout_secs:g} s") from error
+        calls = ToolCalls(max(0, most_calls)) if context.tools else None
+        self._stream = BoundedStream(stream, brain.timeout_secs, brain.max_sentences, calls)
+        return self._stream
 
+    def _tools_chars(self, context: LLMContext) -> int:
+        """What the tools, and what Pipecat tells the brain about them, take from the history. They are English or JSON,
+        which has twice as many characters a token as the history is counted with.
+        """
+        told = len(str(self._settings.system_instruction or "")) - len(self._brain.system_prompt)
+        return (chars_of(context.tools or None) + max(0, told)) // 2
 
-class BoundedStream:
-    """A stream of completion chunks, in pieces of a few words. It ends after so many sentences, and raises when the
-    next chunk is overdue.
-    """
-
-    def __init__(self, stream: Any, timeout_secs: float, max_sentences: int | None):
-        self._stream = stream
-        self._timeout_secs = timeout_secs
-        self._sentences = SentenceLimit(max_sentences)
-        self._pieces = Pieces()
-
-    async def close(self) -> None:
-        """Close the connection, so that the endpoint stops writing."""
-        await self._stream.close()
-
-    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
-        chunks = aiter(self._stream)
-        held: ChatCompletionChunk | None = None
-        while (chunk := await self._next(chunks)) is not None:
-            delta = chunk.choices[0].delta if chunk.choices else None
-            if delta is None or not delta.content or delta.tool_calls:
-                if held is not None:
-                    yield held
-                    held = None
-                yield chunk
-                continue
-            text = self._sentences.take(delta.content)
-            delta.content = text if held is None else f"{held.choices[0].delta.content}{text}"
-            held = chunk
-            if self._sentences.reached:
-                break
-            if self._pieces.is_enough(delta.content, text):
-                yield held
-                held = None
-        if held is not None:
-            yield held
-
-    async def _next(self, chunks: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
+    async def _ask(self, context: LLMContext) -> Any:
+        _answering.set(True)
+        if not context.tools or self._tools.are_refused:
+            return await super().get_chat_completions(_without_tools(context))
         try:
-            async with asyncio.timeout(self._timeout_secs):
-                return await anext(chunks, None)
-        except TimeoutError as error:
-            raise BrainTimeout(f"no more words within {self._timeout_secs:g} s") from error
+            return await super().get_chat_completions(context)
+        except APIStatusError as error:
+            if not self._tools.blames(error):
+                raise
+            stream = await super().get_chat_completions(_without_tools(context))
+            self._tools.went_without(error)
+            return stream
+
+    def build_chat_completion_params(self, params_from_context: Any) -> dict[str, Any]:
+        """As Pipecat's. A conversation stays in its slot of a server in this process; a summary takes any other."""
+        params = super().build_chat_completion_params(params_from_context)
+        if self._slot is not None and _answering.get():
+            params["extra_body"] = {**params.get("extra_body", {}), "id_slot": self._slot}
+        return params
+
+    async def _generate_summary(self, frame: LLMContextSummaryRequestFrame) -> tuple[str, int]:
+        """A summary, and the index of the last message that is in it.
+
+        One that is asked for while another is written joins that one: the aggregator asks anew after each interruption.
+        Messages may have been forgotten meanwhile, so the index is that of the same message now.
+        """
+        if self._summary is None or self._summary.done():
+            self._summary = self.create_task(self._summarize(frame))
+        summary, last = await asyncio.shield(self._summary)
+        for index, message in enumerate(frame.context.get_messages()):
+            if message is last:
+                return summary, index
+        raise SummaryError("what it sums up has been forgotten meanwhile")
+
+    async def _summarize(self, frame: LLMContextSummaryRequestFrame) -> tuple[str, Any]:
+        _answering.set(False)
+        chosen = LLMContextSummarizationUtil.get_messages_to_summarize(frame.context, frame.min_messages_to_keep)
+        try:
+            async with asyncio.timeout(SUMMARY_WRITING_SECS):
+                summary, _ = await super()._generate_summary(frame)
+        except Exception as error:
+            # An endpoint's own words may repeat what was said.
+            kind = f"{type(error).__name__} {getattr(error, 'status_code', '')}".strip()
+            logger.warning(f"the conversation could not be summarised ({kind}); its oldest words will be forgotten")
+            await asyncio.sleep(SUMMARY_PAUSE_SECS)
+            raise SummaryError(kind) from None
+        return summary, chosen.messages[-1]
 
 
-class Pieces:
-    """Joins tokens into pieces of a few words: each piece costs every processor of the pipeline the same.
-
-    The end of a sentence, and the token after it by which the voice knows that it was the end, are not held back.
-    """
-
-    ENDS = frozenset(".!?…;:\n。！？")
-    MOST_CHARS = 48
-
-    def __init__(self) -> None:
-        self._after_end = True  # The first token goes at once: it shows that the brain is at work.
-
-    def is_enough(self, piece: str, newest: str) -> bool:
-        """Whether the piece, whose newest token this is, should go on now."""
-        enough = self._after_end or len(piece) >= self.MOST_CHARS or not self.ENDS.isdisjoint(newest)
-        if newest.strip():
-            self._after_end = not self.ENDS.isdisjoint(newest)
-        return enough
-
-
-class SentenceLimit:
-    """Lets text through up to the end of the last sentence allowed."""
-
-    def __init__(self, limit: int | None):
-        self._left = limit
-        self._open = ""
-
-    @property
-    def reached(self) -> bool:
-        """Whether all sentences allowed have gone through."""
-        return self._left == 0
-
-    def take(self, text: str) -> str:
-        """The part of the next piece of text that is still allowed."""
-        if self._left is None:
-            return text
-        before = len(self._open)
-        self._open += text
-        allowed = 0
-        # A sentence is over only when another has begun: a full stop may belong to "3.5" or "Mr. Smith".
-        while self._left and (end := match_endofsentence(self._open)) and self._open[end:].strip():
-            self._left -= 1
-            self._open = self._open[end:]
-            allowed += end
-        return text if self._left else text[: max(0, allowed - before)]
-
-
-def trim_history(context: LLMContext, most: int, *, keep_first: int = 0, most_chars: int | None = None) -> None:
-    """Forget the oldest messages once more than `most`, or `most_chars` characters, follow the first `keep_first`.
-
-    Half of them go at once: while a conversation only grows, a server that keeps its last prompt has little to read.
-    What remains begins with a message of the caller, since some models refuse a conversation that the agent begins. A
-    single message that is too long loses its beginning.
-    """
-    messages = context.get_messages()
-    first, rest = messages[:keep_first], messages[keep_first:]
-    if most_chars is not None:
-        rest = [_shortened(message, most_chars) for message in rest]
-    while len(rest) > 1 and (len(rest) > most or (most_chars is not None and _chars(rest) > most_chars)):
-        rest = rest[-max(1, min(most, len(rest)) // 2) :]
-        while rest and not (isinstance(rest[0], dict) and rest[0].get("role") == "user"):
-            rest = rest[1:]
-    context.set_messages([*first, *rest])
-
-
-def _chars(messages: list[Any]) -> int:
-    return sum(len(str(message.get("content") or "")) for message in messages if isinstance(message, dict))
-
-
-def _shortened(message: Any, most_chars: int) -> Any:
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, str) and len(content) > most_chars:
-        return {**message, "content": content[-most_chars:]}
-    return message
+def _without_tools(context: LLMContext) -> LLMContext:
+    return LLMContext(messages=context.get_messages())

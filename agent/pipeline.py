@@ -6,7 +6,7 @@ from typing import Any
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import NOT_GIVEN, LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     AssistantTurnStoppedMessage,
     LLMContextAggregatorPair,
@@ -17,8 +17,10 @@ from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.engines import Engines
+from agent.history import assistant_params
 from agent.llm import BrainLLMService
 from agent.manners import Parts
+from agent.tools.shipped import CallControl
 from processors.barge_in import BargeIn
 from processors.last_said import LastSaid
 from processors.mouth import Mouth
@@ -39,6 +41,7 @@ def build_call(
     observers: Sequence[BaseObserver] = (),
     on_cut: Callable[[str], Awaitable[None]] | None = None,
     traced_as: str | None = None,
+    control: CallControl | None = None,
 ) -> tuple[PipelineWorker, Parts]:
     """Build the pipeline of one call over shared engines.
 
@@ -50,6 +53,7 @@ def build_call(
         observers: Watchers of the frames.
         on_cut: Called with the words that were played of an answer that was interrupted.
         traced_as: The call's name in its traces; None traces nothing.
+        control: What tools may do to the call.
 
     Returns:
         A worker, ready to run, and the parts of it that keep the conversation going. Its processors hold no model of
@@ -61,7 +65,12 @@ def build_call(
     ears_of, voice_of = _services(traced=traced_as is not None)
     ears = ears_of(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
-    context = LLMContext(messages=brain.opening_messages())  # pyright: ignore[reportArgumentType]
+    llm = BrainLLMService(brain, engines.brain_client, engines.tools)
+    tools = None if brain.small else engines.tools.schema()
+    context = LLMContext(
+        messages=brain.opening_messages(),  # pyright: ignore[reportArgumentType]
+        tools=tools or NOT_GIVEN,
+    )
     said = LastSaid(context)
     barge_in = BargeIn(mouth, manner=talking.barge_in, said=said.now)
     vad.watch_onsets(barge_in)
@@ -81,6 +90,7 @@ def build_call(
             user_idle_timeout=talking.reprompt_secs,
             empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind, lambda: barge_in.has_interrupted),
         ),
+        assistant_params=assistant_params(brain, llm),
     )
     user, assistant = pair.user(), pair.assistant()
     said.listen_to(assistant)
@@ -96,7 +106,7 @@ def build_call(
             transport.input(),
             ears,
             user,
-            BrainLLMService(brain, engines.brain_client),
+            llm,
             voice,
             transport.output(),
             assistant,
@@ -112,6 +122,7 @@ def build_call(
         observers=list(observers),
         rtvi_observer_params=RTVIObserverParams(bot_llm_enabled=False, user_llm_enabled=False, metrics_enabled=False),
         idle_timeout_secs=idle_secs,
+        app_resources=control,
         cancel_on_idle_timeout=False,
         # Pipecat's own count of turns serves its traces alone.
         enable_turn_tracking=traced_as is not None,

@@ -23,6 +23,7 @@ from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from pipecat.workers.runner import WorkerRunner
 
 from agent.engines import Engines
+from agent.leaving import Leaving
 from agent.manners import Manners, Parts
 from agent.metrics import Metrics
 from agent.pipeline import build_call
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from agent.spans import Tracing
 
 GOODBYE_SECS = 10.0
+DATA_CHANNEL_SECS = 0.2
+"""The data channel sends on its own time."""
+
 PROBLEM_PAUSE_SECS = 3.0
 """Faults that follow each other faster than this are told once."""
 
@@ -57,7 +61,7 @@ class Call:
     """One caller, from the offer to the end.
 
     `run` returns when nothing of the call is left. How it ended stands in `ended`: `hangup`, `vanished`,
-    `never-connected`, `time_limit`, `idle`, `shutdown` or `error`.
+    `never-connected`, `agent_hung_up`, `time_limit`, `idle`, `shutdown` or `error`.
     """
 
     call_id: str
@@ -70,11 +74,15 @@ class Call:
     ended: str = ""
     _wire: WireMeter | None = None
     _worker: PipelineWorker | None = None
+    _leaving: Leaving = field(init=False)
     _runner: WorkerRunner | None = None
     _output: BaseOutputTransport | None = None
     _manners: Manners | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _last_problem_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._leaving = Leaving(self._leave)
 
     async def run(self) -> None:
         """Run the call to its end. Raises nothing: a fault is logged, counted, and ends this call only."""
@@ -115,10 +123,23 @@ class Call:
                     await worker.queue_frames([InterruptionFrame(), TTSSpeakFrame(message, append_to_context=False)])
                     await worker.flush_pipeline()
                 await self._tell({"type": "call-ending", "reason": reason, "message": message})
-                await asyncio.sleep(0.2)  # The data channel sends on its own time.
+                await asyncio.sleep(DATA_CHANNEL_SECS)
             except TimeoutError:
                 logger.warning("the farewell took too long and was cut")
         await self._hang_up(reason)
+
+    def hang_up_when_heard(self, words: str) -> None:
+        """End the call when what is being said, and then these words, have been heard; the brain's `hang_up`."""
+        if self._worker is not None and not self.ended:
+            self._leaving.begin(self._worker, words)
+
+    async def _leave(self) -> None:
+        if self.ended:
+            return
+        self.ended = "agent_hung_up"
+        await self._tell({"type": "call-ending", "reason": self.ended, "message": "The agent has hung up."})
+        await asyncio.sleep(DATA_CHANNEL_SECS)
+        await self._hang_up(self.ended)
 
     async def _converse(self) -> None:
         mouth = Mouth()
@@ -133,9 +154,10 @@ class Call:
             self.engines,
             mouth,
             idle_secs=self.limits.idle_secs,
-            observers=[LatencyObserver(self._answered), _InterruptionCounter(self.metrics)],
+            observers=[LatencyObserver(self._answered), _InterruptionCounter(self.metrics), self._leaving],
             on_cut=self._cut,
             traced_as=self.call_id if self.tracing is not None else None,
+            control=self,
         )
         self._worker, self._output = worker, transport.output()
         if parts is not None:
@@ -235,6 +257,7 @@ class Call:
     async def _clean_up(self) -> None:
         if self._manners is not None:
             self._manners.close()
+        await self._leaving.close()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from configs.settings import PROFILES, Settings
 
 PREFIX = "VOICE_AGENT_"
-SECRET_PARTS = ("tok", "key", "cred", "secret", "pass", "header", "ice_servers")
+SECRET_PARTS = ("tok", "key", "cred", "secret", "pass", "header", "ice_servers", "mcp")
 """Parts of keys whose values errors do not show, also where the key is misspelled."""
 
 Path_ = tuple[str, ...]

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from configs.section import Section
 from configs.talking import ConversationSettings, TurnSettings
+from configs.tools import ToolSettings
 
 
 class IceServer(Section):
@@ -380,7 +381,17 @@ class BrainSettings(Section):
         description="CPU threads of a model that runs in this process; unset takes half the cores",
     )
     slots: int = Field(default=4, ge=1, le=64, description="answers that a model in this process writes at once")
-    context_tokens: int = Field(default=2048, ge=512, description="context of one answer, for a model in this process")
+    context_tokens: int | None = Field(
+        default=None,
+        ge=512,
+        description="context of one answer; unset asks the endpoint, else 8192 (2048 for a model in this process)",
+    )
+    summarize_share: float | None = Field(
+        default=0.6,
+        ge=0.2,
+        le=0.9,
+        description="a conversation that fills this share of the context is summarised; null only forgets its start",
+    )
     gpu_layers: int = Field(default=0, ge=0, description="layers of a model in this process to put on a GPU")
 
 
@@ -493,6 +504,7 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
     brain: BrainSettings = BrainSettings()
+    tools: ToolSettings = ToolSettings()
     turn: TurnSettings = TurnSettings()
     conversation: ConversationSettings = ConversationSettings()
     asr: AsrServiceSettings = AsrServiceSettings()

@@ -32,6 +32,8 @@ class Endpoint:
     """What the endpoint lists and says, and what it was asked."""
 
     models: list[str] = field(default_factory=lambda: ["first-model", "second-model"])
+    told: dict[str, Any] = field(default_factory=dict)
+    """What its list says of each model besides the name."""
     words: list[str] = field(default_factory=lambda: ["Hello", " there."])
     models_status: int = 200
     chat_status: int = 200
@@ -46,7 +48,8 @@ class Endpoint:
         self.keys.append(request.headers.get("Authorization"))
         if self.models_status != 200:
             return web.json_response({"error": "no"}, status=self.models_status)
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+        listed = [{"id": name, "object": "model", **self.told} for name in self.models]
+        return web.json_response({"object": "list", "data": listed})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

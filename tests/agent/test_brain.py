@@ -8,7 +8,8 @@ import httpx
 import pytest
 from openai import AsyncOpenAI, AuthenticationError
 
-from agent.brain import SPOKEN_PROMPT, Brain, gguf_path, model_names, open_brain, with_model
+from agent.brain import SPOKEN_PROMPT, Brain, gguf_path, open_brain, with_model
+from agent.endpoint import model_names
 from agent.errors import StartError
 from configs.settings import BrainSettings
 from engines.errors import WeightsError

@@ -168,6 +168,17 @@ def test_a_speech_service_that_is_not_there_is_found(settings_file: Path, url: s
     assert findings(settings_file, f'STT__URLS=["{url}"]')[f"speech to text at {url}"].verdict == "bad"
 
 
+def test_tools_are_named_and_what_they_lack_is_found(settings_file: Path):
+    found = findings(settings_file, """TOOLS__MCP='[{"name": "sky", "command": "/no/such/program"}]'""")
+    assert found["tools"].found == "current_time, hang_up"
+    assert found["MCP server sky"].verdict == "bad" and "/no/such/program" in found["MCP server sky"].found
+
+
+def test_a_module_of_tools_that_is_not_there_is_found(settings_file: Path):
+    found = findings(settings_file, """TOOLS__MODULES='["no_such_tools"]'""")["tools"]
+    assert found.verdict == "bad" and "no_such_tools" in found.found and found.mend is not None
+
+
 def some(*verdicts: doctor.Verdict) -> Iterator[Finding]:
     return (Finding(f"part {number}", verdict, "as found", "mend it") for number, verdict in enumerate(verdicts))
 

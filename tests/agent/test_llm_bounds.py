@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from agent.llm import SentenceLimit, trim_history
+from agent.history import trim_history
+from agent.stream import SentenceLimit
 
 
 def let_through(limit: int | None, pieces: list[str]) -> str:
@@ -77,7 +78,7 @@ def kept(context: LLMContext) -> list[str]:
         ("uauau", 2, 0, "4"),
         ("uauau", 1, 0, "4"),
         ("uauau", 1, 2, "014"),
-        ("uaua", 1, 0, ""),
+        ("uaua", 1, 0, "23"),
         ("uauauau", 4, 2, "016"),
         ("uauau", 3, 2, "01234"),
         ("", 3, 2, ""),

@@ -57,7 +57,7 @@ def test_an_unknown_key_of_a_profile_is_named_with_the_known_ones(tmp_path: Path
 def test_an_unknown_section_of_a_profile_is_named_with_the_known_ones(tmp_path: Path):
     (fault,) = faults_of(profile_with(tmp_path, "sever:\n  port: 8080\n"))
     assert "sever" in fault and "(mine.yaml): unknown setting" in fault
-    assert "server, stt, tts, brain, turn, conversation, asr, tts_service, log" in fault
+    assert "server, stt, tts, brain, tools, turn, conversation, asr, tts_service, log" in fault
 
 
 def test_an_unknown_flag_is_named_with_the_known_ones():

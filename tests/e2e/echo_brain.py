@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible endpoint whose answers are known: it repeats what it was told, or tells a long story."""
+"""A small OpenAI-compatible endpoint whose answers are known: it repeats what it was told, tells a story, hangs up."""
 
 import asyncio
 import json
@@ -19,6 +19,7 @@ STORY = (
     "One winter a storm came that was stronger than any before it. "
     "The keeper stayed awake for three nights and kept the light burning."
 )
+FAREWELL = {"farewell": "Thank you for calling, have a good day, goodbye."}
 
 
 @dataclass
@@ -63,16 +64,23 @@ def _app(brain: EchoBrain) -> FastAPI:
         if brain.mode == "stall":
             await asyncio.sleep(30)
         said = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
+        if brain.mode == "hang up" and "tools" in body:
+            call = {"index": 0, "id": "call_1", "function": {"name": "hang_up", "arguments": json.dumps(FAREWELL)}}
+            return StreamingResponse(_chunks([{"tool_calls": [call]}]), media_type="text/event-stream")
         answer = STORY if brain.mode == "story" else f"You said: {said}"
         return StreamingResponse(_stream(answer), media_type="text/event-stream")
 
     return app
 
 
-async def _stream(answer: str) -> AsyncIterator[str]:
-    for word in answer.split(" "):
+def _stream(answer: str) -> AsyncIterator[str]:
+    return _chunks([{"content": word + " "} for word in answer.split(" ")])
+
+
+async def _chunks(deltas: list[dict[str, Any]]) -> AsyncIterator[str]:
+    for delta in deltas:
         chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "echo"}
-        choice = {"index": 0, "delta": {"content": word + " "}, "finish_reason": None}
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
         yield f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n"
         await asyncio.sleep(0.005)
     yield "data: [DONE]\n\n"

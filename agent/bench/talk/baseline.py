@@ -9,6 +9,7 @@ Pipecat's own default (any voice begins it, Smart Turn ends it), and speech is t
 import argparse
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import ErrorFrame, Frame, TranscriptionFrame
@@ -70,7 +71,13 @@ class PlainSTTService(SegmentedSTTService):
 
 
 def build_plain_call(
-    transport: BaseTransport, engines: Engines, _: Mouth, *, idle_secs: float, observers: Sequence[BaseObserver] = ()
+    transport: BaseTransport,
+    engines: Engines,
+    _: Mouth,
+    *,
+    idle_secs: float,
+    observers: Sequence[BaseObserver] = (),
+    **__: Any,
 ) -> tuple[PipelineWorker, None]:
     """As `agent.pipeline.build_call`, with nothing of the agent's own where Pipecat has a default."""
     brain = engines.brain
