@@ -235,6 +235,12 @@ class TtsSettings(Section):
     max_ahead_secs: float = Field(
         default=8, ge=1, le=60, description="Chatterbox: a stream with so much sound ahead of its listener waits"
     )
+    min_prompt_secs: float = Field(
+        default=3,
+        ge=1,
+        le=60,
+        description="Chatterbox: least of a voice's recording that is used while the GPU is busy; 10 always uses all",
+    )
     flow_attention: Literal["full", "chunked"] = Field(
         default="full",
         description="Chatterbox: full sees all that was said, as upstream; chunked gives the stream exactly, unproven",
@@ -308,6 +314,7 @@ class TtsSettings(Section):
         names += (
             "first_tokens",
             "max_ahead_secs",
+            "min_prompt_secs",
             "flow_attention",
             "flow_steps",
             "voices_dir",

@@ -25,6 +25,7 @@ from engines.chatterbox.schedule import (
     in_order,
     is_due,
     next_piece,
+    prompt_tokens,
     to_decode,
     to_sound,
 )
@@ -366,7 +367,7 @@ class Worker:
             if speaker.utterances
             and (waited := self._waits(speaker, utterance := speaker.utterances[0], now)) is not None
         ]
-        batch = self._sounding.fitting(to_sound(due, self._pace, self._sounding.most_at_once))
+        batch = self._sounding.fitting(to_sound(due, self._pace, self._sounding.most_at_once), self._prompt_tokens)
         if not batch:
             return False
         self._each(batch, self._begin_sound)
@@ -390,6 +391,13 @@ class Worker:
         left, busy = speaker.buffered_secs(now), self._vocoder_busy.share(now)
         wanted = next_piece(utterance.pieces, left, speaker.fresh, self._pace, busy=busy)
         return is_due(len(utterance.tokens), utterance.used, utterance.ended, wanted)
+
+    def _prompt_tokens(self, speaker: Speaker) -> int | None:
+        """Over how much of its voice's prompt the next sentence of a stream goes; None for all of it."""
+        if not speaker.live:
+            return None  # Nobody waits, and the sound of a file does not depend on the moment.
+        whole, busy = len(speaker.voice.prompt.tokens), self._vocoder_busy.share(self._clock())
+        return prompt_tokens(whole, self._pace, busy=busy)
 
     def _begin_sound(self, pairs: Sequence[Pair]) -> None:
         # Where those of a batch are tried one by one, the run before this one may be under way.
