@@ -195,6 +195,10 @@ class SttSettings(Section):
         }
 
 
+OWN_VOICES = ("heart", "default")
+"""The voices that come with hibari and with Chatterbox."""
+
+
 class TtsSettings(Section):
     """Text to speech: the embedded voice or Chatterbox, in this process or in services of their own."""
 
@@ -208,7 +212,7 @@ class TtsSettings(Section):
     voice: str = Field(
         default="heart",
         min_length=1,
-        description="voice of that engine: heart is hibari's packaged one; Chatterbox takes it for default, its own",
+        description="who speaks; heart is the engine's own (Chatterbox: default); any other is asked of services, too",
     )
     speed: float = Field(default=1.0, ge=0.5, le=2.0, description="1 is the voice's own pace (hibari)")
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one synthesis (hibari)")
@@ -294,6 +298,11 @@ class TtsSettings(Section):
         if any(not 4 <= chunk <= 250 for chunk in chunks):
             raise ValueError("expected numbers of tokens from 4 to 250")
         return chunks
+
+    @property
+    def asked_voice(self) -> str | None:
+        """Whom services are asked for; None leaves it to them: a setting that is an engine's own voice is not told."""
+        return self.voice if self.voice not in OWN_VOICES else None
 
     @property
     def engine_device(self) -> str:

@@ -169,7 +169,7 @@ class ChatterboxEngine:
 
     async def voices(self) -> tuple[Voice, ...]:
         """See `engines.protocol.TextToSpeech.voices`."""
-        found = await self._aside(self._assembly.voices.list)
+        found = await self._assembly.voices.list()
         return tuple(sorted(found, key=lambda voice: (voice.id != self._voice, voice.id)))
 
     async def warm_up(self) -> None:

@@ -1,6 +1,8 @@
-"""How often the models failed of late, and what is told of it."""
+"""How often each of the models failed of late, and what is told of it."""
 
+from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 
 from loguru import logger
 
@@ -11,8 +13,16 @@ FAILURES_TO_GIVE_UP = 20
 """In a row. A GPU that has failed once often fails for ever, until the process is started again."""
 
 
+class Part(StrEnum):
+    """What fails by itself: while the one is well, the other may have failed for good."""
+
+    TOKENS = "the token model"
+    SOUND = "the vocoder"
+    ROUND = "the round"
+
+
 class Failures:
-    """Counts failures in a row. The worker's thread counts; any thread may read."""
+    """Counts each part's failures in a row. The worker's thread counts; any thread may read."""
 
     def __init__(self, *, recover: Callable[[], None], give_up: Callable[[], None]):
         """
@@ -21,28 +31,31 @@ class Failures:
             give_up: Done after the last that is borne.
         """
         self._recover, self._give_up = recover, give_up
-        self._in_a_row = 0
+        self._in_a_row: Counter[Part] = Counter()
+        self._lasts: dict[Part, str] = {}
         self.last = ""
         """What went wrong last, in a line."""
 
     @property
     def problem(self) -> str | None:
-        """What went wrong, when nothing has gone well for a while; None otherwise."""
-        return self.last if self._in_a_row >= FAILURES_TO_TELL else None
+        """What went wrong last with a part that has made nothing for a while; None where each makes something."""
+        worst = max(Part, key=lambda part: self._in_a_row[part])
+        return self._lasts[worst] if self._in_a_row[worst] >= FAILURES_TO_TELL else None
 
-    def went_well(self) -> None:
-        """Something was made: the count begins anew."""
-        self._in_a_row = 0
+    def went_well(self, *parts: Part) -> None:
+        """Something was made by these: their counts begin anew."""
+        for part in parts:
+            self._in_a_row[part] = 0
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, part: Part, error: Exception) -> None:
         """Count a failure, unless the request is at fault."""
         if isinstance(error, (EngineRefused, EngineBusy)):
             return
-        self._in_a_row += 1
-        self.last = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        logger.error(f"chatterbox failed, {self._in_a_row} times in a row now: {self.last}")
+        self.last = self._lasts[part] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        self._in_a_row[part] += 1
+        logger.error(f"chatterbox failed, {part} {self._in_a_row[part]} times in a row now: {self.last}")
         self._recover()
-        if self._in_a_row >= FAILURES_TO_GIVE_UP:
+        if self._in_a_row[part] >= FAILURES_TO_GIVE_UP:
             logger.critical("chatterbox gives up: start the process again")
             self._give_up()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from engines.chatterbox.busy import BusyMeter
-from engines.chatterbox.failures import Failures, as_engine_error
+from engines.chatterbox.failures import Failures, Part, as_engine_error
 from engines.chatterbox.finish import Finisher, Piece
 from engines.chatterbox.schedule import Candidate, Pace, is_due, next_piece, prompt_tokens, to_sound
 from engines.chatterbox.speaker import TOKEN_SAMPLES, Speaker, Utterance
@@ -53,7 +53,7 @@ class SoundTurns:
         batch = self._sounding.fitting(to_sound(due, self._pace, self._sounding.most_at_once), self._prompt_tokens)
         if not batch:
             return False
-        self._speakers.each(batch, self._begin)
+        self._speakers.each(Part.SOUND, batch, self._begin)
         return True
 
     def read(self, *, wait: bool) -> None:
@@ -63,9 +63,10 @@ class SoundTurns:
         self._busy.turn(False, self._clock())
         try:
             sounds = self._sounding.read()
-            self._failures.went_well()
+            # Sound went all the way.
+            self._failures.went_well(Part.SOUND, Part.ROUND)
         except Exception as error:
-            self._failures.failed(error)
+            self._failures.failed(Part.SOUND, error)
             for speaker, _ in self._sounding.drop():
                 self._speakers.fail(speaker, as_engine_error(error))
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from engines.chatterbox.failures import Failures, as_engine_error
+from engines.chatterbox.failures import Failures, Part, as_engine_error
 from engines.chatterbox.speaker import Speaker
 from engines.chatterbox.stages import Decoding, Pair, Sounding
 from engines.errors import EngineError, EngineRefused
@@ -64,11 +64,12 @@ class Speakers:
             self.fail(speaker, error)
 
     def each(
-        self, pairs: Sequence[Pair], work: Callable[[Sequence[Pair]], None], before: Exception | None = None
+        self, part: Part, pairs: Sequence[Pair], work: Callable[[Sequence[Pair]], None], before: Exception | None = None
     ) -> None:
         """Do something for all at once; where that fails, for one by one, so that only the guilty fails.
 
         Args:
+            part: What does it.
             pairs: For whom.
             work: What is done; it may be tried again for some of them.
             before: How it failed for all at once.
@@ -78,7 +79,7 @@ class Speakers:
             return
         except Exception as error:
             if before is None:
-                self._failures.failed(error)
+                self._failures.failed(part, error)
             else:
                 self._decoding.recover()  # The failure of all at once counts, not each of theirs again.
             if len(pairs) == 1:
@@ -89,4 +90,4 @@ class Speakers:
             failure = error
         for pair in pairs:
             if not pair[0].finished:
-                self.each([pair], work, failure)
+                self.each(part, [pair], work, failure)

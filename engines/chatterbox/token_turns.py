@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from engines.chatterbox.failures import Failures, as_engine_error
+from engines.chatterbox.failures import Failures, Part, as_engine_error
 from engines.chatterbox.schedule import TOKENS_PER_SEC, Candidate, Pace, in_order, to_decode
 from engines.chatterbox.speaker import Speaker, Utterance
 from engines.chatterbox.speakers import Speakers
@@ -46,7 +46,9 @@ class TokenTurns:
         chosen = in_order(self._waiting(self._clock()))[: min(free, self._decoding.most_at_once)]
         if not chosen:
             return False
-        self._speakers.each(chosen, lambda pairs: self._decoding.read([utterance for _, utterance in pairs]))
+        self._speakers.each(
+            Part.TOKENS, chosen, lambda pairs: self._decoding.read([utterance for _, utterance in pairs])
+        )
         return True
 
     def step(self) -> Made | None:
@@ -66,13 +68,13 @@ class TokenTurns:
         except Exception as error:
             self._failed(error)
             return []
-        if chosen or made:
-            self._failures.went_well()
+        if made:  # A launch alone shows nothing: on a GPU it fails when its tokens are read.
+            self._failures.went_well(Part.TOKENS)
         return made
 
     def _failed(self, error: Exception) -> None:
         """Without its tokens nothing that is being decoded can go on."""
-        self._failures.failed(error)
+        self._failures.failed(Part.TOKENS, error)
         self._decoding.drop()
         for speaker in self._speakers:
             if any(utterance.slot is not None for utterance in speaker.utterances):

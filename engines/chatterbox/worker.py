@@ -14,7 +14,7 @@ from typing import TypeVar
 from loguru import logger
 
 from engines.chatterbox.busy import BusyMeter
-from engines.chatterbox.failures import Failures, as_engine_error
+from engines.chatterbox.failures import Failures, Part, as_engine_error
 from engines.chatterbox.finish import Finisher
 from engines.chatterbox.inbox import Inbox
 from engines.chatterbox.schedule import Pace
@@ -72,7 +72,7 @@ class Worker:
 
     @property
     def problem(self) -> str | None:
-        """What went wrong, when nothing has gone well for a while; None otherwise."""
+        """What went wrong, when a model has made nothing for a while; None otherwise."""
         if self._inbox.closed:
             return self._failures.last if self._inbox.gave_up else "the engine has been shut down"
         return self._failures.problem
@@ -215,7 +215,7 @@ class Worker:
 
     def _fail_all(self, error: Exception) -> None:
         logger.opt(exception=error).error("chatterbox failed at all streams")
-        self._failures.failed(error)
+        self._failures.failed(Part.ROUND, error)
         self._decoding.drop()
         self._sounding.drop()
         self._speakers.fail_all(as_engine_error(error))
