@@ -139,6 +139,7 @@ def _load_tts(settings: Settings) -> TextToSpeech:
             token=tts.token.get_secret_value() if tts.token else None,
             timeout_secs=tts.timeout_secs,
             ready_secs=START_SECS,
+            voice=tts.asked_voice,
         )
     from engines.opening import open_voice
 

@@ -208,6 +208,10 @@ class SttSettings(Section):
         }
 
 
+OWN_VOICES = ("heart", "default")
+"""The voices that come with hibari and with Chatterbox."""
+
+
 class TtsSettings(Section):
     """Text to speech: the embedded voice or Chatterbox, in this process or in services of their own."""
 
@@ -221,7 +225,7 @@ class TtsSettings(Section):
     voice: str = Field(
         default="heart",
         min_length=1,
-        description="voice of that engine: heart is hibari's packaged one; Chatterbox takes it for default, its own",
+        description="who speaks; heart is the engine's own (Chatterbox: default); any other is asked of services, too",
     )
     speed: float = Field(default=1.0, ge=0.5, le=2.0, description="1 is the voice's own pace (hibari)")
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads of one synthesis (hibari)")
@@ -247,6 +251,12 @@ class TtsSettings(Section):
     )
     max_ahead_secs: float = Field(
         default=8, ge=1, le=60, description="Chatterbox: a stream with so much sound ahead of its listener waits"
+    )
+    min_prompt_secs: float = Field(
+        default=3,
+        ge=1,
+        le=60,
+        description="Chatterbox: least of a voice's recording that is used while the GPU is busy; 10 always uses all",
     )
     flow_attention: Literal["full", "chunked"] = Field(
         default="full",
@@ -303,6 +313,11 @@ class TtsSettings(Section):
         return chunks
 
     @property
+    def asked_voice(self) -> str | None:
+        """Whom services are asked for; None leaves it to them: a setting that is an engine's own voice is not told."""
+        return self.voice if self.voice not in OWN_VOICES else None
+
+    @property
     def engine_device(self) -> str:
         """Where the engine runs; the embedded voice knows the CPU only."""
         return self.device if self.engine == "chatterbox" else "cpu"
@@ -321,6 +336,7 @@ class TtsSettings(Section):
         names += (
             "first_tokens",
             "max_ahead_secs",
+            "min_prompt_secs",
             "flow_attention",
             "flow_steps",
             "voices_dir",

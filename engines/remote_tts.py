@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from engines.errors import (
     EngineBusy,
@@ -50,6 +51,7 @@ class RemoteTextToSpeech(ServicePool[VoiceLink]):
         timeout_secs: float = 20.0,
         ready_secs: float = 30.0,
         max_streams: int = 120,
+        voice: str | None = None,
         sleep: Sleep = asyncio.sleep,
         rng: Callable[[], float] = random.random,
         clock: Clock = time.monotonic,
@@ -64,6 +66,7 @@ class RemoteTextToSpeech(ServicePool[VoiceLink]):
             ready_secs: Longest wait of `warm_up` for the first service.
             max_streams: Streams for each service; beyond that `EngineBusy`. It stays below the service's own
                 `max_streams`.
+            voice: Who speaks where a stream does not say; None leaves it to the service.
             sleep: Waits so many seconds between attempts to connect.
             rng: A number from 0 to 1, for the length of the waits between attempts and of the time a service goes last.
             clock: The time in seconds, for how long a service goes last.
@@ -93,6 +96,7 @@ class RemoteTextToSpeech(ServicePool[VoiceLink]):
         self._timeout_secs = timeout_secs
         self._move_secs = min(max(MOVE_SECS, timeout_secs * MOVE_SHARE), timeout_secs / 2)
         self._max_streams = max_streams * len(links)
+        self._voice = voice
         self._streams: dict[str, Stream] = {}
         self._parked: list[Stream] = []
         self._ids = itertools.count(1)
@@ -136,6 +140,8 @@ class RemoteTextToSpeech(ServicePool[VoiceLink]):
         if len(self._streams) >= self._max_streams:
             raise EngineBusy(f"{self.name}: {len(self._streams)} streams are open, the most that may")
         self._start()
+        if options.voice is None:
+            options = replace(options, voice=self._voice)
         stream = Stream(f"s{next(self._ids)}", options)
         self._streams[stream.id] = stream
         writing = asyncio.create_task(self._write(stream, text))

@@ -1,15 +1,18 @@
 #!/usr/bin/env python
 """Times S3Gen with random weights: a chunk of many streams, its flow, its vocoder, and the host's time to launch it.
 
-scripts/bench_s3gen.py [--variant turbo base] [--batches 1 4 16 32] [--tokens 25 75 150] [--device cuda] [--json OUT]
+scripts/bench_s3gen.py [--variant turbo base] [--batches 1 4 16 32] [--tokens 25 75 150] [--prompt 75 250]
+                       [--device cuda] [--json OUT]
 
-Prints a table and one JSON object. Every row is a run in which each stream's last `--chunk` tokens are new, after a
-prompt of `--prompt` tokens. `flow_ms` and `vocoder_ms` are the device's time, `launch_ms` the host's until it can go
-on, `total_ms` the time until the samples are there; `capture_ms` what the first such run took.
+Prints a table and one JSON object. Every row is a run in which each stream's last `--chunk` tokens are new, after the
+last `prompt` tokens of a voice's prompt. `flow_ms` and `vocoder_ms` are the device's time, `launch_ms` the host's until
+it can go on, `total_ms` the time until the samples are there; `capture_ms` what the first such run took. `tflop` is
+what all of its rows take at full size without padding, by the operations that `S3GenDecoder` counts.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import statistics
 import sys
@@ -28,7 +31,14 @@ from engines.chatterbox.s3gen.fused import fused_by_torch
 from engines.chatterbox.s3gen.stream import Stream, Window
 
 SPEECH_TOKENS = 6561
-COLUMNS = ("batch", "tokens", "padded", "frames", "flow_ms", "vocoder_ms", "launch_ms", "total_ms", "capture_ms")
+SIZES = ("prompt", "batch", "tokens", "padded", "frames")
+COLUMNS = (*SIZES, "tflop", "flow_ms", "vocoder_ms", "launch_ms", "total_ms", "capture_ms")
+
+
+def operations(frames: int, passes: int, window: int) -> float:
+    """Floating-point operations of one row: `frames` of prompt and speech, `window` of them vocoded."""
+    estimator = 130e6 * frames + 115e3 * frames**2
+    return passes * estimator + 50e6 * frames + 0.6e9 * window
 
 
 class Bench:
@@ -47,32 +57,37 @@ class Bench:
             vocoder_dtype=getattr(torch, options.vocoder_dtype),
             attention=options.attention,
             max_batch=max(options.batches),
-            max_prompt=options.prompt,
+            max_prompt=max(options.prompt),
             channels_last=None if options.layout == "auto" else options.layout == "last",
             tune=options.tune,
         )
         if options.no_triton:
             self.decoder._vocoder._hift._fused = fused_by_torch
-        gen = random_conditionals(variant, ref_seconds=options.prompt / 25)["gen"]
+        gen = random_conditionals(variant, ref_seconds=max(options.prompt) / 25)["gen"]
         self.prompt = self.decoder.voice(gen)
+        self.passes = self.decoder._flow.steps * (1 if s3gen.meanflow else 2)
 
     def run(self) -> list[dict[str, Any]]:
         """All measurements, one dictionary each; batches that are too large for a length are left out."""
-        rows = [self.chunk(batch, tokens) for tokens in self.options.tokens for batch in self.options.batches]
+        sizes = itertools.product(self.options.prompt, self.options.tokens, self.options.batches)
+        rows = [self.chunk(prompt, tokens, batch) for prompt, tokens, batch in sizes]
         return [row for row in rows if row]
 
     @torch.no_grad()
-    def chunk(self, batch: int, tokens: int) -> dict[str, Any]:
+    def chunk(self, prompt: int, tokens: int, batch: int) -> dict[str, Any]:
         """A run of so many streams that have so many tokens each."""
         decoder = self.decoder
-        work = [self.stream(tokens, seed) for seed in range(batch)]
+        work = [self.stream(prompt, tokens, seed) for seed in range(batch)]
         bucket = decoder._joint(work)
         found: dict[str, Any] = {}
         if batch <= decoder.largest(bucket):
             rows = decoder._plan.batch(batch)
             captured = self.timed(lambda: self.total(work))
-            found = {"variant": self.variant, "batch": batch, "tokens": tokens, "capture_ms": captured}
-            found |= {"padded": bucket.tokens, "frames": bucket.frames}
+            found = {"variant": self.variant, "prompt": prompt, "batch": batch, "tokens": tokens}
+            found |= {"padded": bucket.tokens, "frames": bucket.frames, "capture_ms": captured}
+            window = work[0][1]
+            made = 2 * (prompt + window.usable)
+            found["tflop"] = batch * operations(made, self.passes, window.frames) / 1e12
             found["flow_ms"] = self.median(lambda: decoder._flow.run(rows, bucket.tokens))
             found["vocoder_ms"] = self.median(lambda: decoder._vocoder.run(rows, bucket.frames))
             totals = [self.total(work) for _ in range(self.options.repeats)]
@@ -82,9 +97,9 @@ class Bench:
             decoder.close(stream)
         return found
 
-    def stream(self, tokens: int, seed: int) -> tuple[Stream, Window]:
+    def stream(self, prompt: int, tokens: int, seed: int) -> tuple[Stream, Window]:
         """A stream that has spoken all but its last chunk."""
-        stream = self.decoder.open(self.prompt, seed)
+        stream = self.decoder.open(self.prompt, seed, prompt_tokens=prompt)
         drawn = torch.randint(SPEECH_TOKENS, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist()
         for end in (tokens - self.options.chunk, tokens):
             window = stream.window(end, False, context=14, hold=self.decoder._hold)
@@ -117,7 +132,7 @@ class Bench:
     def profile(self) -> str:
         """Where the device's time goes in the largest run."""
         tokens, batch = max(self.options.tokens), max(self.options.batches)
-        work = [self.stream(tokens, seed) for seed in range(batch)]
+        work = [self.stream(max(self.options.prompt), tokens, seed) for seed in range(batch)]
         work = work[: self.decoder.largest(self.decoder._joint(work))]
         self.total(work)
         activity = torch.profiler.ProfilerActivity.CUDA if self.is_cuda else torch.profiler.ProfilerActivity.CPU
@@ -141,8 +156,9 @@ def measure(options: argparse.Namespace, variant: str) -> list[dict[str, Any]]:
     bench = Bench(options, s3gen, variant)
     if options.prepare:
         began = time.perf_counter()
-        reserved = bench.decoder.prepare(min_tokens=options.prompt)
-        print(f"{variant}: prepared in {time.perf_counter() - began:.1f} s, {reserved / 2**20:.0f} MiB reserved")
+        reserved = bench.decoder.prepare(min_tokens=min(options.prompt))
+        secs, graphs = time.perf_counter() - began, len(bench.decoder._graphs)
+        print(f"{variant}: {graphs} graphs prepared in {secs:.1f} s, {reserved / 2**20:.0f} MiB reserved")
     rows = bench.run()
     print_table(variant, rows)
     if bench.is_cuda:
@@ -156,7 +172,7 @@ def print_table(variant: str, rows: list[dict[str, Any]]) -> None:
     """One line a measurement."""
     print(variant.ljust(8), *(name.rjust(11) for name in COLUMNS))
     for row in rows:
-        print(" " * 8, *(f"{row[name]:11.2f}" if name.endswith("_ms") else f"{row[name]:11d}" for name in COLUMNS))
+        print(" " * 8, *(f"{row[name]:11d}" if name in SIZES else f"{row[name]:11.2f}" for name in COLUMNS))
 
 
 def parsed() -> argparse.Namespace:
@@ -167,7 +183,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 16, 32])
     parser.add_argument("--tokens", nargs="+", type=int, default=[25, 75, 150], help="speech tokens of each stream")
     parser.add_argument("--chunk", type=int, default=25, help="of which so many are new")
-    parser.add_argument("--prompt", type=int, default=250, help="tokens of the voice's prompt")
+    parser.add_argument("--prompt", nargs="+", type=int, default=[75, 250], help="tokens of the voice's prompt")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="of the flow")
     parser.add_argument("--vocoder-dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     parser.add_argument("--attention", choices=("full", "chunked"), default="full")

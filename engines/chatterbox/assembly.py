@@ -129,8 +129,10 @@ def assemble(
         with urgent.use():
             decoder.prepare()
         with patient.use():
-            # Shorter ones than the model's own voice are rare; they are captured when they come.
-            vocoder.prepare(min_tokens=int(loaded.conditionals.gen["prompt_token"].shape[1]), max_frames=EVERY_FRAME)
+            # No row is shorter than the model's own voice, or what is left of it under load. Shorter voices are rare;
+            # their graphs are captured when they come.
+            own = int(loaded.conditionals.gen["prompt_token"].shape[1])
+            vocoder.prepare(min_tokens=min(own, pace.min_prompt_tokens), max_frames=EVERY_FRAME)
         if watermarker is not None:
             watermarker.prepare()
 

@@ -16,7 +16,7 @@ from engines.chatterbox.assembly import Assembly, Shape, assemble
 from engines.chatterbox.finish import Mending
 from engines.chatterbox.loading import Loaded, load_upstream
 from engines.chatterbox.sampling_options import OWN, Sampling, resolve
-from engines.chatterbox.schedule import Pace
+from engines.chatterbox.schedule import TOKENS_PER_SEC, Pace
 from engines.chatterbox.speaker import Outlet, Speaker, Utterance
 from engines.chatterbox.stages import SILENCE_TOKEN
 from engines.chatterbox.t3.request import T3Request
@@ -77,6 +77,7 @@ class ChatterboxEngine:
         first_tokens: int = 15,
         chunk_tokens: Sequence[int] = (25, 50, 75),
         max_ahead_secs: float = 8.0,
+        min_prompt_secs: float = 3.0,
         flow_attention: Literal["full", "chunked"] = "full",
         flow_steps: int | None = None,
         voice: str = "default",
@@ -102,6 +103,8 @@ class ChatterboxEngine:
             first_tokens: Speech tokens, 25 a second, of the first piece of sound.
             chunk_tokens: Tokens of the pieces after it; the last one repeats.
             max_ahead_secs: A stream with so much sound ahead of its listener waits.
+            min_prompt_secs: While the vocoder is busy, a live sentence is spoken over less of its voice's recording, at
+                least so much of it; 10 and more is always all of it, since no voice has more.
             flow_attention: `full` as upstream, or `chunked`, which gives the stream exactly; see `s3gen`.
             flow_steps: From tokens to sound; fewer are quicker and rougher. None is the model's own: 2 in turbo, 10 in
                 base.
@@ -128,7 +131,12 @@ class ChatterboxEngine:
         self._hygiene, self._exact = hygiene, exact_tokens
         self._max_chars = max_text_chars
         loaded = loaded or load_upstream(variant, Path(model) if model else None, device)
-        pace = Pace(first_tokens, tuple(chunk_tokens), max_ahead_secs=max_ahead_secs)
+        pace = Pace(
+            first_tokens,
+            tuple(chunk_tokens),
+            max_ahead_secs=max_ahead_secs,
+            min_prompt_tokens=int(min_prompt_secs * TOKENS_PER_SEC),
+        )
         self._assembly: Assembly = assemble(
             loaded,
             device=torch.device(device),
@@ -161,7 +169,7 @@ class ChatterboxEngine:
 
     async def voices(self) -> tuple[Voice, ...]:
         """See `engines.protocol.TextToSpeech.voices`."""
-        found = await self._aside(self._assembly.voices.list)
+        found = await self._assembly.voices.list()
         return tuple(sorted(found, key=lambda voice: (voice.id != self._voice, voice.id)))
 
     async def warm_up(self) -> None:

@@ -8,6 +8,7 @@ The rules:
 - A piece of sound that is not urgent waits a moment for others: a run of many costs much less than as many runs.
 - The first piece of sound is small; the next ones grow, and with much sound left a piece may be as long as half of it.
 - The busier the vocoder, the longer the pieces: each goes over all that was said before, so few long ones cost less.
+- The busier the vocoder, the less of its voice's recording a new sentence goes over: each piece does that, too.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ class Pace:
         chunk_tokens: Tokens of the pieces after it, the last one repeats.
         max_ahead_secs: With so much sound left, a stream waits.
         most_tokens: Longest piece.
-        calm: Up to this share of the time the vocoder may work before pieces grow.
+        calm: Up to this share of the time the vocoder may work before pieces grow and prompts shrink.
+        strained: From this share on prompts are as short as they may be: the vocoder has next to nothing left.
+        min_prompt_tokens: That is so long; a voice whose prompt is no longer always has all of it.
         quick_rows: Rows of a step while somebody has heard nothing yet.
         urgent_secs: With less sound left than this, the next piece does not wait for others.
         gather_secs: So long it waits at most.
@@ -42,6 +45,8 @@ class Pace:
     max_ahead_secs: float = 8.0
     most_tokens: int = 150
     calm: float = 0.6
+    strained: float = 0.9
+    min_prompt_tokens: int = 75
     quick_rows: int = 32
     urgent_secs: float = 0.6
     gather_secs: float = 0.15
@@ -120,6 +125,18 @@ def next_piece(pieces: int, buffered_secs: float, fresh: bool, pace: Pace, *, bu
         return min(int(pace.first_tokens * (1 + pressure)), pace.most_tokens)
     usual = pace.chunk_tokens[min(max(pieces - 1, 0), len(pace.chunk_tokens) - 1)]
     return min(max(int(usual * (1 + 2 * pressure)), int(buffered_secs / 2 * TOKENS_PER_SEC)), pace.most_tokens)
+
+
+def prompt_tokens(whole: int, pace: Pace, *, busy: float) -> int:
+    """How many tokens of its voice's prompt a sentence is spoken over, from its first piece to its last.
+
+    Args:
+        whole: Tokens of the voice's prompt.
+        pace: When there is enough.
+        busy: Share of the time in which the vocoder works, 0 to 1.
+    """
+    strain = min(max(0.0, busy - pace.calm) / (pace.strained - pace.calm), 1.0)
+    return whole - int(strain * max(0, whole - pace.min_prompt_tokens))
 
 
 def is_due(known: int, used: int, ended: bool, wanted: int) -> bool:

@@ -11,8 +11,11 @@ from engines.chatterbox.listener import Listener
 from engines.chatterbox.t3.request import T3Request
 from engines.errors import EngineError
 from engines.protocol import SpeechChunk
-from engines.speech import EndWatch
+from engines.speech import EndWatch, Stop
 from engines.text import Sentence
+
+SPEECH_TOKENS = 6561
+"""Tokens from here on stand for no sound."""
 
 TOKEN_SAMPLES = 960
 """Samples at 24 kHz of one speech token."""
@@ -59,6 +62,24 @@ class Utterance:
 
     steps: int = 0
     """Tokens that the model made, with those that stand for no sound."""
+
+    def take(self, token: int, stop_token: int) -> None:
+        """The model's next token, which may be the last; `stop_token` is its own end."""
+        if self.exact_tokens is not None:
+            self.tokens.append(token % SPEECH_TOKENS)
+            if len(self.tokens) >= self.exact_tokens:
+                self.end()
+            return
+        if token == stop_token:
+            self.end()
+            return
+        if token < SPEECH_TOKENS:
+            self.tokens.append(token)
+            if self.watch is not None and self.watch.push(token) is not Stop.NONE:
+                self.end(keep=self.watch.keep)
+        self.steps += 1
+        if not self.ended and self.steps >= self.request.max_tokens:
+            self.end()
 
     def end(self, keep: int | None = None) -> None:
         """No more tokens; only the first `keep` are heard, and those that the vocoder knows already."""

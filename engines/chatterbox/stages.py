@@ -1,6 +1,6 @@
 """The two models as the worker uses them: sentences in, tokens out; sentences with tokens in, sound out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -133,12 +133,17 @@ class Sounding:
         """Whether a run's sound has not been read."""
         return bool(self.under_way)
 
-    def fitting(self, wanted: Sequence[Pair]) -> list[Pair]:
-        """The first of these that can go together, each with a place."""
+    def fitting(self, wanted: Sequence[Pair], prompt_tokens: Callable[[Speaker], int | None]) -> list[Pair]:
+        """The first of these that can go together, each with a place.
+
+        Args:
+            wanted: The most urgent first.
+            prompt_tokens: Over how much of its voice's prompt a sentence goes that gets its place here; None for all.
+        """
         chosen: list[Pair] = []
         joint = None
         for speaker, utterance in wanted:
-            if not self._has_place(speaker, utterance):
+            if not self._has_place(speaker, utterance, prompt_tokens):
                 continue
             bucket = self._decoder.bucket(self._job(utterance))
             joint = bucket if joint is None else joint.with_other(bucket)
@@ -193,10 +198,13 @@ class Sounding:
         """Seconds on the device, and counts, since the beginning."""
         return {"sound_secs": self._watch.secs, "runs": float(self._runs), "pieces": float(self._pieces)}
 
-    def _has_place(self, speaker: Speaker, utterance: Utterance) -> bool:
+    def _has_place(
+        self, speaker: Speaker, utterance: Utterance, prompt_tokens: Callable[[Speaker], int | None]
+    ) -> bool:
         if utterance.stream is None:
             try:
-                utterance.stream = self._decoder.open(speaker.voice.prompt, utterance.seed)
+                prompt = speaker.voice.prompt
+                utterance.stream = self._decoder.open(prompt, utterance.seed, prompt_tokens(speaker))
             except EngineBusy:
                 return False
         return True

@@ -37,6 +37,19 @@ class VoiceFile:
         """Whether it is upstream's `Conditionals`, and not a recording."""
         return self.path.suffix == ".pt"
 
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """Another one means that the file may have been replaced; reads the folder, not the file.
+
+        Raises:
+            EngineRefused: It has gone meanwhile, or cannot be looked at.
+        """
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise EngineRefused(f"the voice {self.name!r} cannot be read: {error.strerror}") from None
+        return self.path.name, status.st_ino, status.st_size, status.st_mtime_ns
+
     def enrolled(self, variant: str) -> Path:
         """Where what the model heard in the recording is kept."""
         return self.path.with_name(f"{self.name}.{variant}.pt")

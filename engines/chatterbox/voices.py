@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class VoiceLibrary:
-    """Voices by name. Reads files; not for the event loop, nor for two threads at once."""
+    """Voices by name. Reads files: not for the event loop. Only `load` is not for two threads at once."""
 
     def __init__(self, folder: Path, loaded: "Loaded"):
         """
@@ -30,6 +30,14 @@ class VoiceLibrary:
     def list(self) -> list[Voice]:
         """What there is, the model's own voice first."""
         return [Voice(BUILT_IN, "comes with Chatterbox"), *(_described(voice) for voice in self._folder.voices())]
+
+    def identity(self, voice: str) -> Hashable:
+        """Of the file that a voice is read from: another one where it was replaced.
+
+        Raises:
+            EngineRefused: There is no such voice.
+        """
+        return None if voice == BUILT_IN else self._folder.get(voice).identity
 
     def load(self, voice: str) -> Any:
         """Upstream's `Conditionals` of a voice, on the CPU. A recording that is new takes seconds.

@@ -73,21 +73,33 @@ class _Answer:
             self._tear_down(error)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """The file in pieces."""
+        """The file in pieces; none before it is known that something in it can be heard."""
+        encoders, is_heard, held = self._service.encoders, False, b""
+        async with aclosing(self._sound()) as sound:  # pyright: ignore[reportArgumentType]
+            async for pcm in sound:
+                # An engine makes plain silence of a script that it cannot read.
+                is_heard = is_heard or bool(pcm.strip(b"\0"))
+                held += await encoders.run(lambda pcm=pcm: self._encoder.encode(pcm))
+                if is_heard:
+                    yield held
+                    held = b""
+        if not is_heard:
+            raise Refusal("refused", "there is nothing in the input that can be spoken", param="input")
+        yield await encoders.run(self._encoder.finish)
+
+    async def _sound(self) -> AsyncIterator[bytes]:
+        """PCM16 at the file's rate."""
         engine = self._service.engine
         assert engine is not None
-        outlet, encoders = Outlet(engine.sample_rate, SAMPLE_RATE), self._service.encoders
+        outlet = Outlet(engine.sample_rate, SAMPLE_RATE)
         account = Account(Script.of(self._order.input))
         chunks = self._service.speak(account, self._order.options, way="file")
         async with aclosing(chunks):  # pyright: ignore[reportArgumentType]
             async for chunk in chunks:
                 for piece in outlet.feed(chunk):
-                    yield await encoders.run(lambda pcm=piece.pcm: self._encoder.encode(pcm))
+                    yield piece.pcm
         for piece in outlet.finish():
-            yield await encoders.run(lambda pcm=piece.pcm: self._encoder.encode(pcm))
-        if not outlet.samples:
-            raise Refusal("refused", "there is nothing in the input that can be spoken", param="input")
-        yield await encoders.run(self._encoder.finish)
+            yield piece.pcm
 
     async def _give(self, piece: bytes, *, more: bool = True) -> None:
         try:

@@ -52,6 +52,15 @@ def test_null_takes_a_setting_away():
     assert settings.brain.ollama_url is None and settings.stt.language is None
 
 
+def test_services_are_asked_for_a_voice_only_where_one_was_chosen():
+    for profile in ("embedded", "gpu"):
+        assert load_settings(profile, env_file=None, environ={}).tts.asked_voice is None
+        environ = {"VOICE_AGENT_TTS__VOICE": "anna"}
+        assert load_settings(profile, env_file=None, environ=environ).tts.asked_voice == "anna"
+    environ = {"VOICE_AGENT_TTS__ENGINE": "chatterbox"}
+    assert load_settings(env_file=None, environ=environ).tts.asked_voice is None
+
+
 def test_lists_are_json():
     environ = {
         "VOICE_AGENT_SERVER__ALLOWED_ORIGINS": '["https://a.example", "https://b.example"]',

@@ -75,6 +75,15 @@ async def test_the_sound_and_its_marks_are_the_engines_own():
         assert engine.sample_rate == RATE and not engine._streams and not engine._links[0].in_flight
 
 
+async def test_a_voice_that_was_chosen_speaks_where_a_stream_does_not_say():
+    async with running_service() as running, remote(running, voice="otto") as engine, remote(running) as other:
+        for options in (DEFAULT_SPEECH, SpeechOptions(voice="anna", speed=1.5), SpeechOptions(speed=1.5)):
+            await spoken(engine, "one", options=options)
+        await spoken(other, "one")
+        assert [options.voice for options in running.engine.asked] == ["otto", "anna", "otto", None]
+        assert [options.speed for options in running.engine.asked] == [None, 1.5, 1.5, None]
+
+
 async def test_a_text_without_a_word_is_silence():
     async with running_service() as running, remote(running) as engine:
         assert await spoken(engine) == await spoken(engine, "", "") == b""

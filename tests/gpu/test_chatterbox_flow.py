@@ -1,5 +1,6 @@
 """S3Gen on a GPU: graphs, half precision and the vocoder's own kernel say what plain torch in float32 says."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,37 @@ def test_streams_in_a_batch_are_each_as_alone(s3gen: Any) -> None:
         parts.append(decoder.launch(jobs).audio())
     for found, expected in zip(zip(*parts, strict=True), alone, strict=True):
         assert np.abs(np.concatenate(found) - expected).std() < 0.02 * expected.std()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_prompts_of_mixed_lengths_in_graphs_are_each_what_single_kernels_give(s3gen: Any, prepared: bool) -> None:
+    """Also the sizes that only shortened prompts need, captured before or when they come."""
+    options: dict[str, Any] = {"device": "cuda", "dtype": torch.float32}
+    graphed, plain = decoder_of(s3gen, **options), eager(decoder_of(s3gen, **options))
+    if prepared:
+        graphed.prepare(min_tokens=25)
+    captured, lasts = len(graphed._graphs), (100, 60, 25, 25)
+    for _ in range(2):
+        found, expected = (mixed_prompts(decoder, lasts) for decoder in (graphed, plain))
+        for one, other in zip(found, expected, strict=True):
+            assert len(one) == 60 * 960 and other.std() > 0.01
+            assert np.abs(one - other).max() < 1e-3
+    assert not prepared or len(graphed._graphs) == captured
+
+
+def mixed_prompts(decoder: S3GenDecoder, lasts: Sequence[int]) -> list[np.ndarray]:
+    """One voice in one batch, each stream over so much of its prompt; the last streams by themselves, too."""
+    prompt = decoder.voice(random_conditionals("turbo", ref_seconds=4.0)["gen"])
+    streams = [decoder.open(prompt, SEED + number, prompt_tokens=last) for number, last in enumerate(lasts)]
+    tokens = [speech_tokens(60, number) for number in range(len(lasts))]
+    parts: list[list[np.ndarray]] = [[] for _ in lasts]
+    for end, numbers in ((20, [0, 1, 2, 3]), (33, [2, 3]), (33, [0, 1]), (60, [3, 1, 2, 0])):
+        jobs = [Job(streams[number], tokens[number][:end], end == 60) for number in numbers]
+        for number, samples in zip(numbers, decoder.launch(jobs).audio(), strict=True):
+            parts[number].append(samples)
+    for stream in streams:
+        decoder.close(stream)
+    return [np.concatenate(own) for own in parts]
 
 
 def test_a_launch_waits_for_nothing(s3gen: Any) -> None:

@@ -74,6 +74,21 @@ def test_captured_steps_give_upstreams_tokens(t3: Any, device: str, prepared: bo
         assert found[number] == expected, f"request {number}"
 
 
+@pytest.mark.parametrize("device", ["cpu", ON_GPU])
+def test_other_sampling_than_usual_captures_no_step_at_its_first_use(t3: Any, device: str):
+    decoder = decoder_of(t3, device, noise="counter", attention="sdpa")
+    decoder.prepare(text_tokens=[16, 64])
+    before = steps_of(decoder)
+    assert len(Host(decoder).decode(requests(decoder))) == 6
+    assert steps_of(decoder) == before
+    # Where the usual sampling sorts, no step without is captured: it would never be run.
+    assert {sort for *_, sort in before} == ({True} if decoder.variant == "turbo" else {True, False})
+
+
+def steps_of(decoder: T3Decoder) -> set[Key]:
+    return {key for key in decoder._stepping._graphs._graphs if key[0] == "step"}
+
+
 @needs_gpu
 def test_the_kernel_decodes_as_plain_attention_on_a_cpu(t3: Any):
     plain, kernel = (

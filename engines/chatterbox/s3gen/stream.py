@@ -36,6 +36,18 @@ class Prompt:
         """Bytes of device memory."""
         return self.mel.nbytes + self.speaker.nbytes
 
+    def last(self, tokens: int) -> "Prompt":
+        """The voice with the end of its prompt alone, in the same memory; itself where there is no more.
+
+        Raises:
+            ValueError: No token is asked for.
+        """
+        if tokens < 1:
+            raise ValueError(f"{tokens} tokens of a prompt were asked for, expected at least 1")
+        if tokens >= len(self.tokens):
+            return self
+        return Prompt(self.tokens[-tokens:], self.mel[-FRAMES_PER_TOKEN * tokens :], self.speaker)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

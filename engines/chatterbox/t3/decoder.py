@@ -100,6 +100,7 @@ class T3Decoder:
         generated = (noise or ("counter" if on_gpu else "generator")) == "generator"
         triton = (attention or ("triton" if on_gpu and find_spec("triton") else "sdpa")) == "triton"
         self._stepping = Stepping(model, cache, states, graphs, generated=generated, triton=triton)
+        self._usually_sorts = DEFAULTS[self.variant]["top_p"] < 1
         self._free = list(range(slots))
         self._used: dict[int, _Slot] = {}
 
@@ -155,7 +156,9 @@ class T3Decoder:
                 slot.positions += 1
                 if slot.generator is not None:
                     self._stepping.draw(number, slot.generator)
-            positions, sort = max(slot.positions for slot in used), any(slot.sort for slot in used)
+            positions = max(slot.positions for slot in used)
+            # Where sorting is usual nothing else is captured: a step without it says the same.
+            sort = self._usually_sorts or any(slot.sort for slot in used)
             return Step(self._stepping.launch(slots, positions, sort), slots)
 
     def release(self, slot: int) -> None:
@@ -165,7 +168,8 @@ class T3Decoder:
 
     @torch.no_grad()
     def prepare(self, *, slots: Sequence[int] | None = None, text_tokens: Sequence[int] = PREPARED_TEXTS) -> None:
-        """Capture what would otherwise be captured at its first use. Nothing may be in a slot.
+        """Capture what would otherwise be captured at its first use, also of requests that are sampled in other ways
+        than usual. Nothing may be in a slot.
 
         Args:
             slots: How many slots may be in use at a time; any number, unless given.
@@ -173,10 +177,10 @@ class T3Decoder:
         """
         if self._used:
             raise ValueError(f"slots {sorted(self._used)} are in use; prepare before anything is admitted")
-        sort = DEFAULTS[self.variant]["top_p"] < 1
         with self._on_device():
             self._prefill.prepare([tokens for tokens in text_tokens if tokens < self.max_positions])
-            self._stepping.prepare(slots or range(1, self.slots + 1), sort)
+            for sort in {True, self._usually_sorts}:
+                self._stepping.prepare(slots or range(1, self.slots + 1), sort)
 
     def _on_device(self) -> AbstractContextManager[Any]:
         """Captures and kernels go to the thread's current device."""

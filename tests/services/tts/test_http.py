@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import wave
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import av
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineBusy, EngineClosed, EngineFailed, EngineRefused
+from engines.protocol import DEFAULT_SPEECH, SpeechChunk, SpeechOptions
 from services.common.state import Status
 from tests.services.serving import until
 from tests.services.tts.fake import RATE, WORD, FakeVoice, RunningService, running_service, sound, talking
@@ -220,6 +222,33 @@ async def test_a_wrong_field_is_named(fields: dict[str, Any], status: int, param
         assert (refused.status_code, error_of(refused)["param"]) == (status, param)
         assert error_of(refused)["type"] == "invalid_request_error"
         assert running.engine.words == 0
+
+
+class Hushed(FakeVoice):
+    """Makes silence of what it cannot read, here of capitals."""
+
+    async def synthesize(
+        self, text: AsyncIterable[str], options: SpeechOptions = DEFAULT_SPEECH
+    ) -> AsyncIterator[SpeechChunk]:
+        """As much silence as the sound would be."""
+        async for chunk in super().synthesize(text, options):
+            yield SpeechChunk(bytes(len(chunk.pcm)), chunk.marks) if chunk.marks[0].text.isupper() else chunk
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
+async def test_a_file_of_plain_silence_is_refused_before_it_begins(name: str):
+    async with running_service(Hushed()) as running:
+        answer = await post(running, "SILENT AS A STONE", response_format=name)
+        assert answer.status_code == 400 and error_of(answer)["param"] == "input"
+        assert running.service.state.requests == 0
+
+
+@pytest.mark.parametrize("name", ["flac", "wav", "pcm"])
+async def test_silence_before_what_is_heard_is_not_lost(name: str):
+    async with running_service(Hushed()) as running:
+        answer = await post(running, "SILENT at first", response_format=name)
+    found = np.frombuffer(answer.content, dtype="<i2") if name == "pcm" else decoded(answer.content)
+    assert np.array_equal(found, np.frombuffer(bytes(2 * WORD) + sound(WORD, 2 * WORD), dtype="<i2"))
 
 
 async def test_what_is_no_json_is_refused():
