@@ -56,8 +56,8 @@ class TurnSettings(Section):
 class ConversationSettings(Section):
     """What the agent says of itself, and how readily it lets itself be interrupted."""
 
-    greeting: str = Field(
-        default="Hello! How can I help you?", max_length=400, description="said when a call begins; empty says nothing"
+    greeting: str | None = Field(
+        default="Hello! How can I help you?", max_length=400, description="said when a call begins; null says nothing"
     )
     barge_in: Literal["polite", "eager", "never"] = Field(
         default="polite",

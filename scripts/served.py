@@ -31,7 +31,7 @@ class ServedAgent:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # pyright: ignore[reportOptionalSubscript]
 
 
-QUIET = {"VOICE_AGENT_BRAIN__OLLAMA_URL": "null", "VOICE_AGENT_CONVERSATION__GREETING": ""}
+QUIET = {"VOICE_AGENT_BRAIN__OLLAMA_URL": "null", "VOICE_AGENT_CONVERSATION__GREETING": "null"}
 """What is measured are answers, of a brain that is known."""
 
 

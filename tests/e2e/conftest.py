@@ -19,7 +19,7 @@ from scripts.questions import speak_questions
 from scripts.served import ServedAgent, served
 from tests.e2e.echo_brain import EchoBrain, echo_brain
 
-GREETING = ConversationSettings().greeting
+GREETING = ConversationSettings().greeting or ""
 QUESTIONS = (
     "What is the capital of France?",
     "How many days are there in a week?",

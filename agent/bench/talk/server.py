@@ -122,7 +122,7 @@ def environment(brain_url: str | None) -> dict[str, str]:
         "VOICE_AGENT_BRAIN__BASE_URL": f"{brain_url}/v1" if brain_url else "null",
         "VOICE_AGENT_BRAIN__MODEL": "null",
         # What the agent says of its own accord would be taken for an answer.
-        "VOICE_AGENT_CONVERSATION__GREETING": "",
+        "VOICE_AGENT_CONVERSATION__GREETING": "null",
         "VOICE_AGENT_CONVERSATION__REPROMPT_SECS": "0",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OPENBLAS_NUM_THREADS": "1",
