@@ -141,5 +141,11 @@ def test_a_sound_in_silence_wants_silence():
     assert judge(heard("silence", 3.0, 3.4, (6.5, 7.0), until=6.4)).false_answer is False
 
 
+def test_a_turn_that_this_machine_could_not_send_in_time_tells_nothing():
+    late = heard("answer", 1.0, 3.0, (4.2, 6.0), late_secs=0.3)
+    assert judge(late) == Verdict(void="this caller was late in sending")
+    assert judge(heard("answer", 1.0, 3.0, (4.2, 6.0), late_secs=0.1)).stalled is False
+
+
 def test_short_silences_do_not_end_a_talk():
     assert talks([Burst(1, 2), Burst(2.49, 3), Burst(3.5, 4)]) == [Burst(1, 3), Burst(3.5, 4)]

@@ -30,6 +30,9 @@ ANSWER_SECS = 6.0
 """An answer that has not begun by then is not waited for any more."""
 
 
+LATE_SECS = 0.2
+"""A turn that left so late tells of this machine, not of the bot."""
+
 ENDED = "the answer ended by itself"
 
 
@@ -46,6 +49,7 @@ class Heard:
         replaced: Whether the bot began another answer than the one it was giving; told from the texts.
         told: Whether the server said that it was interrupted, where the answer may have ended by itself; None where it
             is known to be longer than the turn is watched.
+        late_secs: How late the caller's own microphone was at worst.
     """
 
     turn: Turn
@@ -55,6 +59,7 @@ class Heard:
     until: float
     replaced: bool = False
     told: bool | None = None
+    late_secs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class Verdict:
 def judge(heard: Heard) -> Verdict:
     """What became of a turn."""
     expect = heard.turn.expect
+    if heard.late_secs > LATE_SECS:
+        return Verdict(void="this caller was late in sending")
     if "keeps_speaking" in expect:
         return _talked_beside(heard)
     if "stops" in expect:

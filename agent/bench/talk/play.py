@@ -101,6 +101,7 @@ class _Taken:
 
     speaking: Speaking
     began: float
+    late_secs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class _Call:
         self._said: list[_Said] = []
         self._problem: str | None = None
         self._ended = float("inf")
+        self._late_secs = 0.0
 
     async def run(self, url: str, token: str | None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -147,6 +149,7 @@ class _Call:
             )
         finally:
             self._ended = clock()
+            self._note_lateness()
             await self._line.close()
             self._microphone.stop()
 
@@ -165,13 +168,14 @@ class _Call:
                     until,
                     self._replaced(taken, until),
                     None if self._prompter.knows_lengths else self._told(taken, until),
+                    taken.late_secs,
                 )
                 for index, (taken, until) in enumerate(zip(whole, starts, strict=True))
             ],
             [turn.heard_text() for turn in self._transcript.turns],
             [turn.stages for turn in self._transcript.turns],
             self._problem,
-            self._microphone.worst_lateness_secs,
+            self._late_secs,
         )
 
     async def _take(self, index: int) -> None:
@@ -181,11 +185,13 @@ class _Call:
             self._transcript.assume_stopped(clock())
         elif not await self._until_over(index, turn.over_ms / 1000):
             raise _Over
+        self._note_lateness()
         await self._prompter.next_answer(long=self._dialogue.is_talked_over(index))
         self._transcript.begin_turn()
         speaking = self._microphone.speak(self._files[index])
         self._taken.append(_Taken(speaking, clock()))
         await self._until(lambda: speaking.last is not None, len(self._files[index].pcm) / 48_000 + 5)
+        self._note_lateness()
         last = speaking.last or clock()
         self._transcript.end_of_speech(last)
         if "silence" in turn.expect:
@@ -196,6 +202,13 @@ class _Call:
             await self._until(lambda: self._answered(last, is_last), ANSWER_SECS)
         else:
             await self._until(lambda: clock() > last + STOPPED_SECS * 2, STOPPED_SECS * 2 + 1)
+
+    def _note_lateness(self) -> None:
+        """Of the turn taken last, since this was last asked."""
+        if self._taken:
+            self._taken[-1].late_secs = max(self._taken[-1].late_secs, self._microphone.worst_lateness_secs)
+        self._late_secs = max(self._late_secs, self._microphone.worst_lateness_secs)
+        self._microphone.worst_lateness_secs = 0.0
 
     def _answered(self, last: float, is_last: bool) -> bool:
         answer = answer_to(last, self._listener.bursts)

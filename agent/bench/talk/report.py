@@ -100,36 +100,42 @@ def show(report: dict[str, Any], machine: str) -> None:
     load = report["load"]
     print(machine)
     print(f"{report['turns']} turns in {load['dialogues']} dialogues, one call at a time; brain: {load['brain']}")
-    sides = {"ours": report, "plain Pipecat": report.get("baseline")}
-    rows = [["", "side", "turns", "cut off", "stalls", "false int.", "missed int.", "unasked", "v2v p50", "p95", "p99"]]
-    rows[0] += ["silence p50", "p95"]
-    for part in ("all", *report["parts"]):
-        for name, found in sides.items():
-            if found and (figures := found if part == "all" else found["parts"].get(part)):
-                rows.append([part, name, *_row(figures)])
-    print_table(rows)
-    print("ms; a rate is n of those turns that could show it. What went wrong, by kind of turn (ours / plain Pipecat):")
-    print_table([["kind", "", "turns", *sides], *_kind_rows(report, report.get("baseline"))])
+    plain = report.get("baseline")
+    print_table(_table(report, plain))
+    print("ms; a rate is n of those turns that could show it. Beside ours, plain Pipecat. What went wrong, by kind:")
+    for line in _kind_lines(report, plain):
+        print(line)
     for problem in load["problems"]:
         print(f"problem: {problem}")
 
 
-def _row(figures: dict[str, Any]) -> list[str]:
-    latency, silence = figures["voice_to_voice_ms"], figures["silence_after_barge_in_ms"]
+def _table(ours: dict[str, Any], plain: dict[str, Any] | None) -> list[list[str]]:
+    """A column for each side over all turns, then for each part; fits 80 characters."""
+    times = [f"{what} {percent}" for what in ("voice to voice", "silence") for percent in ("p50", "p95", "p99")]
+    columns = [["", "turns", *(name.replace("_", " ") for name in RATES), "void", *times]]
+    for part in ("all", *ours["parts"]):
+        for name, found in ((part, ours), ("plain", plain)):
+            if found and (figures := found if part == "all" else found["parts"].get(part)):
+                columns.append([name, *_column(figures)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _column(figures: dict[str, Any]) -> list[str]:
+    times = (*figures["voice_to_voice_ms"].values(), *figures["silence_after_barge_in_ms"].values())
     return [
         str(figures["turns"]),
         *(f"{it['n']} of {it['of']}" for it in (figures["counts"][name] for name in RATES)),
-        *(milliseconds(value) for value in latency.values()),
-        *(milliseconds(silence[name]) for name in ("p50", "p95")),
+        str(figures["void"]),
+        *(milliseconds(value) for value in times),
     ]
 
 
-def _kind_rows(ours: dict[str, Any], plain: dict[str, Any] | None) -> list[list[str]]:
-    rows = []
+def _kind_lines(ours: dict[str, Any], plain: dict[str, Any] | None) -> list[str]:
+    lines = []
     for kind, found in ours["kinds"].items():
-        other = plain["kinds"].get(kind) if plain else None
-        rows.append([kind, KINDS[kind], str(found["turns"]), _faults(found), _faults(other)])
-    return rows
+        other = f"; plain Pipecat: {_faults(plain['kinds'].get(kind))}" if plain else ""
+        lines.append(f"  {KINDS[kind]} ({found['turns']}): {_faults(found)}{other}")
+    return lines
 
 
 def _faults(kind: dict[str, Any] | None) -> str:
