@@ -58,17 +58,17 @@ class Manners:
     def connected(self) -> None:
         """The caller is there."""
         if self._settings.greeting:
-            self._spawn(self._greet())
+            self._spawn(self._greet(self._settings.greeting))
 
     def close(self) -> None:
         """Say nothing more."""
         for task in self._tasks:
             task.cancel()
 
-    async def _greet(self) -> None:
+    async def _greet(self, greeting: str) -> None:
         await asyncio.sleep(LISTEN_SECS)
         if not self._parts.barge_in.is_turn:
-            await self._say(self._settings.greeting)
+            await self._say(greeting)
 
     async def _caller_speaks(self, *_: Any) -> None:
         self._asked = 0

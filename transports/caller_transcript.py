@@ -131,7 +131,9 @@ class Transcript:
                 self.talks[-1].stop = now
                 self._reply_over()
             case "bot-interrupted":
-                self.interruptions.append(now)
+                # Each turn of the caller begins with one, also where there is nothing to interrupt.
+                if self.bot_talking:
+                    self.interruptions.append(now)
                 self._reply_over()
             case "user-started-speaking":
                 self._replying = self._current
