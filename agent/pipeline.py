@@ -81,6 +81,7 @@ def build_call(
         asked=said.last,
         is_transcribing=lambda: ears.is_transcribing,
     )
+    vad.watch_onsets(turn_end)
     pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

@@ -29,7 +29,7 @@ class TurnSettings(Section):
         description="silence that ends it in mid-sentence, for a caller who has not paused yet",
     )
     spelling_secs: float = Field(
-        default=1.5, gt=0, le=10, description="silence that ends it while digits, letters or an address are spelled"
+        default=1.15, gt=0, le=10, description="silence that ends it while digits, letters or an address are spelled"
     )
     longest_secs: float = Field(
         default=2.0, gt=0, le=10, description="the longest silence, also for a caller who pauses long"

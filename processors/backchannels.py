@@ -14,8 +14,8 @@ def _phrases(text: str) -> frozenset[str]:
 
 
 BACKCHANNELS = _words(
-    "mhm mmhm mm mmm hm hmm huh uh uhm um umm ah aha oh ooh wow yeah yep yup yes ya right okay ok alright "
-    "sure really nice good great cool true exactly indeed absolutely see"
+    "mhm mmhm mm mmm hm hmm huh uh uhm um umm ah aha ha haha hah heh oh ooh wow yeah yep yup yes ya right okay ok "
+    "alright sure really nice good great cool true exactly indeed absolutely see"
 )
 PHRASES = _phrases(
     "mm hmm|mm hm|mm mm|uh huh|uh uh|i see|i know|got it|oh okay|oh ok|oh yeah|oh really|all right|"
@@ -23,6 +23,9 @@ PHRASES = _phrases(
     "oh wow|oh nice|thank you"
 )
 MOST_WORDS = 4
+TRAILING_OFF = 2
+"""Words that trail off so soon are a murmur that was taken for them."""
+
 ECHO_SHARE = 0.7
 """So much of what was heard stands, in order, in what was being said."""
 
@@ -31,8 +34,8 @@ ECHO_WORDS = 2
 
 def is_backchannel(text: str) -> bool:
     """Whether the words are only a sign of listening. No words at all are one, too."""
-    words = [word for word in spoken_words(text) if word != "-"]
-    if not words:
+    words = spoken_words(text)
+    if not words or (len(words) <= TRAILING_OFF and text.rstrip().endswith(("...", "…"))):
         return True
     if len(words) > MOST_WORDS:
         return False

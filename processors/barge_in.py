@@ -33,9 +33,6 @@ from processors.mouth import Mouth
 
 Manner = Literal["polite", "eager", "never"]
 
-ONSET_SECS = 0.04
-"""A voice that has lasted so long after its first window holds the agent's sound: a click is over by then."""
-
 VOICE_SECS = 1.2
 """So long a voice takes the floor whatever it says: words may be long in coming."""
 
@@ -48,7 +45,8 @@ THINKING_SECS = 12.0
 ECHO_SECS = 0.3
 TAIL_WORDS = 30
 ECHOING = 2
-"""After so many echoes the line is one on which a voice alone does not hold the agent's sound."""
+"""After so many echoes the line is one on which a voice alone does not hold the agent's sound, until words take the
+floor."""
 
 
 @dataclass
@@ -90,7 +88,6 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._has_words = False
         self._is_speaking = False
         self._thinking_until = float("-inf")
-        self._onset: asyncio.TimerHandle | None = None
         self._candidate: _Candidate | None = None
         self._echoes = 0
         self.has_interrupted = False
@@ -119,13 +116,15 @@ class BargeIn(BaseUserTurnStartStrategy):
     def voice_began(self) -> None:
         """A first window of voice."""
         may_hold = self._manner == "polite" and self.is_busy and not self._is_turn and self._echoes < ECHOING
-        if may_hold and self._onset is None and self._candidate is None:
-            self._onset = asyncio.get_running_loop().call_later(ONSET_SECS, self._hold_for_onset)
+        if may_hold and self._candidate is None:
+            # What there is of it is too short to be told from an echo; the first echoes hold the sound for a moment.
+            self._candidate = _Candidate(self._now())
+            self._mouth.hold()
 
     def voice_faded(self) -> None:
         """It was none: a click."""
-        self._forget_onset()
         if self._candidate is not None and self._candidate.timer is None:
+            self._echoes += self._is_echo()
             self._go_on()
 
     # Pipecat's side.
@@ -173,15 +172,17 @@ class BargeIn(BaseUserTurnStartStrategy):
         return ProcessFrameResult.CONTINUE
 
     async def _voice_is_certain(self) -> ProcessFrameResult:
-        self._forget_onset()
         if self._is_turn:
             return ProcessFrameResult.CONTINUE
         if not self.is_busy or self._manner != "polite":
             return await self._take_floor()
         candidate = self._candidate = self._candidate or _Candidate(self._now())
         candidate.is_voice = True
-        candidate.is_echo = candidate.is_echo or self._is_echo()
-        if not candidate.is_echo and self._echoes < ECHOING:
+        candidate.is_echo = self._is_echo()
+        if candidate.is_echo:
+            self._echoes += 1
+            self._mouth.release()
+        elif self._echoes < ECHOING:
             self._mouth.hold()
         self._set_timer(VOICE_SECS)
         return ProcessFrameResult.CONTINUE
@@ -220,6 +221,7 @@ class BargeIn(BaseUserTurnStartStrategy):
     async def _take_floor(self) -> ProcessFrameResult:
         interrupts = self._manner != "never" or not self.is_busy
         self.has_interrupted = interrupts and self.is_busy
+        self._echoes = 0
         if self.has_interrupted:
             logger.debug(f"{self}: the caller takes the floor")
             self._mouth.silence()
@@ -234,13 +236,6 @@ class BargeIn(BaseUserTurnStartStrategy):
         return ProcessFrameResult.CONTINUE
 
     # The candidate.
-
-    def _hold_for_onset(self) -> None:
-        self._onset = None
-        echo = self._is_echo()
-        self._candidate = _Candidate(self._now(), is_echo=echo)
-        if not echo:
-            self._mouth.hold()
 
     def _go_on(self) -> None:
         self._forget_candidate()
@@ -268,15 +263,9 @@ class BargeIn(BaseUserTurnStartStrategy):
         task.add_done_callback(self._tasks.discard)
 
     def _forget_candidate(self) -> None:
-        self._forget_onset()
         if self._candidate is not None:
             self._candidate.settle()
             self._candidate = None
-
-    def _forget_onset(self) -> None:
-        if self._onset is not None:
-            self._onset.cancel()
-            self._onset = None
 
     # What is heard and said.
 

@@ -52,11 +52,24 @@ NUMBERS = _words(
     "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred "
     "thousand million double triple"
 )
-COPULAS = _words("is are was were am")
-ASKING = re.compile(r"^(\w+ )?(who|what|where|when|why|how|which|whose|yes|no|i know|that|it|here|there)\b")
-"""A sentence that begins so may end with a copula: "I know what it is." """
+UNDECLARED = _words(
+    "is are was were am to of for with at by from could would will can should might must does did has had"
+)
+"""Of those, the ones that end a question or a reply, but hardly ever a statement: "we could." is cut off."""
 
-NAMES_DIGITS = re.compile(r"\b(number|code|phone|zip|digits|pin|id|extension)\b|\b(call|reach) me\b", re.IGNORECASE)
+ASKING = re.compile(
+    r"^(\w+ )?(who|what|where|when|why|how|which|whose|yes|no|so|if|neither|i know|that|it|here|there)\b"
+)
+"""A sentence that begins so may end with them: "I know what it is." "Yes, I would." """
+
+THINKING = re.compile(
+    r"\b(let me (see|think|check|look)|one moment|just a moment|give me a (second|moment|minute))\W*$"
+)
+"""Who says so goes on in a moment."""
+
+NAMES_DIGITS = re.compile(
+    r"\b(number|code|phone|zip|digits|pin|id|extension|spell(ed|s)?)\b|\b(call|reach) me\b", re.IGNORECASE
+)
 DIGITS = re.compile(r"\d")
 LETTER = re.compile(r"[a-z]")
 ASKS_FOR_DIGITS = re.compile(
@@ -70,7 +83,9 @@ ASKS_FOR_AMOUNT = re.compile(
 WHOLE_ADDRESS = re.compile(
     r"(@|\bat\b)\S*.*(\.|\bdot )\s*(com|org|net|edu|gov|io|de|uk|eu|fr|co|info|ai|dev)\.?$", re.IGNORECASE
 )
-BEGUN_ADDRESS = re.compile(r"@|\be-?mail\b.*\bis\b|\w+\s(at|dot|underscore|dash)\s\w+\.?$", re.IGNORECASE)
+BEGUN_ADDRESS = re.compile(r"@|\be-?mail\b.*\bis\b|\w+\s(dot|underscore|dash)\s\w+\.?$", re.IGNORECASE)
+NAMES_ADDRESS = re.compile(r"\be-?mail\b", re.IGNORECASE)
+AT = re.compile(r"\w+\sat(\s\w+)?\.?$", re.IGNORECASE)
 MOST_DIGITS = 10
 """A telephone number of so many digits is taken for whole."""
 
@@ -112,15 +127,17 @@ def ending_of(text: str, *, asked: str = "") -> Ending:
     if _is_short_answer(words):
         return Ending.WHOLE
     ended = text.rstrip().endswith((".", "!", "?", "。", "！", "？"))
-    last = words[-1]
-    if last in HANGING and not (ended and _may_close(words)):
+    if THINKING.search(" ".join(words)):
+        return Ending.HANGING
+    is_name = re.search(r"\S\s+May\W*$", text)
+    if words[-1] in HANGING and not is_name and not (ended and _may_close(words, is_question="?" in text[-2:])):
         return Ending.HANGING
     return Ending.CLOSED if ended else Ending.OPEN
 
 
-def _may_close(words: list[str]) -> bool:
+def _may_close(words: list[str], *, is_question: bool) -> bool:
     """Whether a sentence with a full stop may end with such a word after all."""
-    if words[-1] in COPULAS and not ASKING.search(" ".join(words)):
+    if words[-1] in UNDECLARED and not is_question and not ASKING.search(" ".join(words)):
         return False
     return words[-1] in CLOSED and len(words) > 2
 
@@ -147,7 +164,7 @@ def _spelling(text: str, words: list[str], asked: str) -> Ending | None:
     bare = text.strip().rstrip(".!?, ")
     if WHOLE_ADDRESS.search(bare):
         return Ending.WHOLE
-    if BEGUN_ADDRESS.search(bare):
+    if BEGUN_ADDRESS.search(bare) or (NAMES_ADDRESS.search(f"{asked} {text}") and AT.search(bare)):
         return Ending.SPELLING
     run = _run(words)
     if not run:
@@ -160,7 +177,7 @@ def _spelling(text: str, words: list[str], asked: str) -> Ending | None:
         return Ending.SPELLING
     if only and asked.rstrip().endswith("?") and len(run) < SPELLED:
         return Ending.WHOLE
-    named = NAMES_DIGITS.search(text) and count >= SPELLED
+    named = NAMES_DIGITS.search(text) and (count > 1 or not count)
     return Ending.SPELLING if named or len(run) >= SPELLED or count > SPELLED else None
 
 

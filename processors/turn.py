@@ -27,6 +27,13 @@ SILENCE_SECS = 3.0
 """Smart Turn's audio of a turn is dropped after so long a silence."""
 
 
+ONSET_LEVEL = 260.0
+"""Root mean square, int16 (-42 dBFS): a fainter sound does not make the agent fall silent."""
+
+FADED_WINDOWS = 3
+"""So many windows (32 ms) without a voice, and it was none."""
+
+
 class DipListener(Protocol):
     """Who wants to know of a dip in the voice, before it is known to be a pause."""
 
@@ -68,6 +75,8 @@ class SharedSileroVADAnalyzer(SileroVADAnalyzer):
         self._low_confidence_windows = 0
         self._dip_listeners: list[DipListener] = []
         self._onset_listeners: list[OnsetListener] = []
+        self._is_voiced = self._has_begun = False
+        self._unvoiced = 0
 
     def watch_dips(self, listener: "DipListener") -> None:
         """Tell `listener`, on the event loop, when the voice goes down and when it comes back before a pause."""
@@ -89,12 +98,34 @@ class SharedSileroVADAnalyzer(SileroVADAnalyzer):
                 listener.pause_began()
             elif before == VADState.STOPPING and state == VADState.SPEAKING:
                 listener.speech_resumed()
-        for listener in self._onset_listeners:
-            if before == VADState.QUIET and state == VADState.STARTING:
-                listener.voice_began()
-            elif before == VADState.STARTING and state == VADState.QUIET:
-                listener.voice_faded()
+        self._tell_onset(state)
         return state
+
+    def voice_confidence(self, buffer: bytes) -> float:
+        """As Silero's; also notes whether this window is a voice by itself."""
+        confidence = super().voice_confidence(buffer)
+        samples = np.frombuffer(buffer, dtype="<i2").astype(np.float32)
+        loud = float(np.sqrt(np.mean(np.square(samples)))) >= ONSET_LEVEL
+        self._is_voiced = loud and float(np.ravel(confidence)[0]) >= self._params.confidence
+        return confidence
+
+    def _tell_onset(self, state: VADState) -> None:
+        # Pipecat smooths the volume, so that it is certain of a voice only a third of a second into it. Whoever is to
+        # fall silent for it cannot wait so long.
+        if state not in (VADState.QUIET, VADState.STARTING):
+            self._has_begun, self._unvoiced = False, 0
+        elif self._is_voiced:
+            self._unvoiced = 0
+            if not self._has_begun:
+                self._has_begun = True
+                for listener in self._onset_listeners:
+                    listener.voice_began()
+        elif self._has_begun:
+            self._unvoiced += 1
+            if self._unvoiced >= FADED_WINDOWS:
+                self._has_begun, self._unvoiced = False, 0
+                for listener in self._onset_listeners:
+                    listener.voice_faded()
 
     async def cleanup(self) -> None:
         """The session and the thread belong to the process."""

@@ -26,7 +26,7 @@ from processors.patience import Patience, Pauses, wait_secs
 SETTLE_SECS = 0.05
 """A turn that begins with words interrupts the agent: what was heard of its answer is remembered before they are."""
 
-UNFINISHED = (Ending.HANGING, Ending.SPELLING, Ending.NONE)
+UNFINISHED = (Ending.HANGING, Ending.NONE)
 """Words that no answer is begun on: it would be thrown away."""
 
 
@@ -73,6 +73,24 @@ class TurnEnd(BaseUserTurnStopStrategy):
         self._timer: asyncio.Task | None = None
         self._guess: UserTurnSpeculation | None = None
         self._guesses_left = 0
+        self._may_go_on = False
+        self._tasks: set[asyncio.Task] = set()
+
+    # The voice activity detector, before it is certain.
+
+    def voice_began(self) -> None:
+        """Perhaps the caller goes on: nothing is decided until that is certain."""
+        self._may_go_on = True
+
+    def voice_faded(self) -> None:
+        """They do not."""
+        self._may_go_on = False
+        if self._is_turn and not self._is_voice:
+            task = self.task_manager.create_task(self._decide(), f"{self}::after all")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # Pipecat's side.
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Tell Smart Turn the rate."""
@@ -134,7 +152,7 @@ class TurnEnd(BaseUserTurnStopStrategy):
         return ProcessFrameResult.CONTINUE
 
     async def _voice_began(self, frame: VADUserStartedSpeakingFrame) -> None:
-        self._is_voice = True
+        self._is_voice, self._may_go_on = True, False
         if self._analyzer is not None:
             self._analyzer.update_vad_start_secs(frame.start_secs)
         if self._is_turn and self._ended_at is not None:
@@ -193,7 +211,7 @@ class TurnEnd(BaseUserTurnStopStrategy):
     async def _decide(self) -> None:
         if not self._is_turn or self._is_voice or self._awaits_words or self._ended_at is None:
             return
-        if self._now() < self._settled_at:
+        if self._may_go_on or self._now() < self._settled_at:
             return
         ending = ending_of(self._text, asked=self._asked())
         if ending is Ending.NONE:
@@ -213,7 +231,7 @@ class TurnEnd(BaseUserTurnStopStrategy):
     async def _end_later(self, secs: float) -> None:
         await asyncio.sleep(secs)
         self._timer = None
-        await self._end()
+        await self._decide()
 
     async def _end(self) -> None:
         guess, self._guess = self._guess, None

@@ -158,7 +158,8 @@ class Detector(SharedSileroVADAnalyzer):
 
     def voice_confidence(self, buffer: bytes) -> float:
         samples = np.frombuffer(buffer, dtype="<i2")
-        return float((samples != 0).mean() > 0.5)
+        self._is_voiced = bool((samples != 0).mean() > 0.5)
+        return float(self._is_voiced)
 
 
 class Judge(BaseTurnAnalyzer):

@@ -35,12 +35,14 @@ def test_what_hangs_is_waited_for_whatever_its_sound():
 
 def test_digits_are_not_cut_between_their_groups():
     scene = Scene(says("it is five five five … … one two three … … four five six seven.", BEGIN)).play(12)
-    assert [said for _, said in scene.mind.asked] == ["it is five five five one two three four five six seven."]
+    assert scene.remembered[0] == ("user", "it is five five five one two three four five six seven.")
+    assert len(scene.sound) == 1
 
 
 def test_an_address_is_not_cut_before_its_end():
     scene = Scene(says("my email is john at … … example dot com.", BEGIN)).play(10)
-    assert [said for _, said in scene.mind.asked] == ["my email is john at example dot com."]
+    assert scene.remembered[0] == ("user", "my email is john at example dot com.")
+    assert len(scene.sound) == 1
 
 
 def test_somebody_who_never_finishes_is_answered_in_the_end():
@@ -64,7 +66,7 @@ def test_the_brain_begins_before_the_turn_is_over_and_nothing_of_it_is_heard_unt
     assert said == "I want a table." and asked - ended < 0.3
     assert gap(scene, ended) > 0.7
     # All that is left to do then is to speak.
-    assert gap(scene, ended) - 0.83 < 0.2
+    assert gap(scene, ended) - 1.0 < 0.2
     assert scene.remembered == [("user", "I want a table."), ("assistant", ANSWER)]
 
 

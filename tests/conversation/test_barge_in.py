@@ -1,5 +1,6 @@
 """Who speaks while the agent does."""
 
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -48,9 +49,10 @@ def test_a_sign_of_listening_is_shown_as_one():
     assert scene(says("mhm", OVER)).play(14).notes.backchannels == ["mhm"]
 
 
-def test_a_click_does_not_even_hold_it():
+def test_a_click_hardly_holds_it():
     played = scene(says("*", OVER, 0.03)).play(14)
-    assert len(played.sound) == 1
+    assert len(played.sound) <= 2
+    assert sum(later[0] - earlier[1] for earlier, later in pairwise(played.sound)) < 0.2
 
 
 def test_yes_is_an_answer_where_something_was_asked():

@@ -28,7 +28,12 @@ def test_a_whole_answer_is_not_waited_for(probability: float | None):
 
 @pytest.mark.parametrize("ending", [Ending.CLOSED, Ending.OPEN])
 def test_what_sounds_over_is_over(ending: Ending):
-    assert wait(ending, 0.51) == PATIENCE.sure_secs
+    assert wait(ending, 0.9) == PATIENCE.sure_secs
+
+
+@pytest.mark.parametrize("ending", [Ending.CLOSED, Ending.OPEN])
+def test_what_may_be_over_is_waited_for_a_moment(ending: Ending):
+    assert PATIENCE.sure_secs < wait(ending, 0.8) < wait(ending, 0.51) < PATIENCE.open_secs
 
 
 @pytest.mark.parametrize("ending", list(Ending))
