@@ -61,9 +61,10 @@ class Manners:
             self._spawn(self._greet(self._settings.greeting))
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Say nothing more. Who gives up ends the call, and so comes here, too."""
         for task in self._tasks:
-            task.cancel()
+            if task is not asyncio.current_task():
+                task.cancel()
 
     async def _greet(self, greeting: str) -> None:
         await asyncio.sleep(LISTEN_SECS)

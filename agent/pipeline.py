@@ -1,6 +1,7 @@
 """The one place where the order of a call's pipeline is written."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipecat.observers.base_observer import BaseObserver
@@ -16,6 +17,7 @@ from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from agent.brain import Brain
 from agent.engines import Engines
 from agent.history import assistant_params
 from agent.llm import BrainLLMService
@@ -65,7 +67,7 @@ def build_call(
     ears_of, voice_of = _services(traced=traced_as is not None)
     ears = ears_of(engine=engines.stt, early_secs=hearing.early_secs, partial_secs=hearing.partial_secs)
     vad.watch_dips(ears)
-    llm = BrainLLMService(brain, engines.brain_client, engines.tools)
+    llm = BrainLLMService(_greeted(brain, talking.greeting), engines.brain_client, engines.tools)
     tools = None if brain.small else engines.tools.schema()
     context = LLMContext(
         messages=brain.opening_messages(),  # pyright: ignore[reportArgumentType]
@@ -131,6 +133,13 @@ def build_call(
         conversation_id=traced_as,
     )
     return worker, Parts(user, barge_in, voice)
+
+
+def _greeted(brain: Brain, greeting: str | None) -> Brain:
+    """The brain is told of the greeting as of a fact: many models refuse a conversation that the agent begins."""
+    if brain.small or not greeting:
+        return brain
+    return replace(brain, system_prompt=f'{brain.system_prompt} You have greeted the caller already: "{greeting}"')
 
 
 def _services(*, traced: bool) -> tuple[type[EngineSTTService], type[EngineTTSService]]:

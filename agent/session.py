@@ -77,6 +77,7 @@ class Call:
     _leaving: Leaving = field(init=False)
     _runner: WorkerRunner | None = None
     _output: BaseOutputTransport | None = None
+    _mouth: Mouth = field(default_factory=Mouth)
     _manners: Manners | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _last_problem_at: float = float("-inf")
@@ -142,7 +143,7 @@ class Call:
         await self._hang_up(self.ended)
 
     async def _converse(self) -> None:
-        mouth = Mouth()
+        mouth = self._mouth
         transport = SmallWebRTCTransport(
             self.connection,
             TransportParams(
@@ -226,6 +227,8 @@ class Call:
         """With sound made beforehand: the voice may be what failed."""
         assert problem.spoken is not None
         if self._output is not None and (frames := self.engines.phrases.frames(problem.spoken)):
+            # It comes not by the voice, which would say that something new is to be heard.
+            self._mouth.open()
             for frame in frames:
                 await self._output.queue_frame(frame)
         elif self._worker is not None and problem.kind != "tts":

@@ -22,7 +22,7 @@ from pipecat.utils.text.transforms import strip_markdown
 
 from engines.errors import EngineError, EngineFailed
 from engines.protocol import Mark, SpeechChunk, TextToSpeech
-from processors.heard import HeardWords
+from processors.playout import Playout
 from processors.speech_stream import SpeechStream
 from processors.tts_settings import EngineTTSSettings
 
@@ -112,7 +112,7 @@ class EngineTTSService(TTSService):
         self._on_sound = on_sound
         self._answers: dict[str, _Answer] = {}
         self._mouth = asyncio.Lock()
-        self._word_timestamp_tracker = self._heard = HeardWords()
+        self._playout = Playout()
 
     def can_generate_metrics(self) -> bool:
         """Time to first byte and the characters spoken are reported."""
@@ -167,7 +167,7 @@ class EngineTTSService(TTSService):
         """As Pipecat's; an interruption also silences what the transport was to play."""
         await super().process_frame(frame, direction)
         if isinstance(frame, InterruptionFrame):
-            self._heard.silence()
+            self._playout.silence()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         """As Pipecat's, but what is told of a word follows the sound of it, and sound that leaves is timed.
@@ -181,7 +181,7 @@ class EngineTTSService(TTSService):
         await super().push_frame(frame, direction)
         if isinstance(frame, TTSAudioRawFrame):
             secs = frame.num_frames / frame.sample_rate
-            self._heard.sound(secs, self.get_clock().get_time(), interruptible=frame.interruptible)
+            self._playout.sound(secs, self.get_clock().get_time(), interruptible=frame.interruptible)
             if answer := self._answers.get(frame.context_id or ""):
                 answer.waiting_secs -= secs
 
@@ -253,7 +253,7 @@ class EngineTTSService(TTSService):
 
     def _ahead_secs(self, answer: _Answer) -> float:
         """How much the listener has yet to hear before this answer's next sound."""
-        return answer.waiting_secs + self._heard.ahead_secs(self.get_clock().get_time())
+        return answer.waiting_secs + self._playout.ahead_secs(self.get_clock().get_time())
 
     async def _apply_force_complete(self, context_id: str) -> None:
         """Take the rest of an answer's text for spoken when its sound has ended, unless the engine gave up."""

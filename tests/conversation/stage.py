@@ -91,6 +91,7 @@ class Caller(FrameProcessor):
         end = max((word.at + word.secs for word in words), default=0)
         self.samples = np.zeros(int((end + 1) * RATE), dtype="<i2")
         self.texts: dict[int, str] = {}
+        self._sending: asyncio.Task | None = None
         for number, word in enumerate(words, 1):
             if word.text is not None:
                 self.texts[number] = word.text
@@ -101,7 +102,12 @@ class Caller(FrameProcessor):
         await super().process_frame(frame, direction)
         await self.push_frame(frame, direction)
         if isinstance(frame, StartFrame):
-            self.create_task(self._send())
+            self._sending = self.create_task(self._send())
+
+    async def cleanup(self) -> None:
+        if self._sending is not None:
+            await self.cancel_task(self._sending)
+        await super().cleanup()
 
     async def _send(self) -> None:
         at = 0
@@ -333,6 +339,8 @@ class Scene:
     mind: Mind = field(init=False)
     voice: FakeVoice = field(init=False)
     hung_up: list[float] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+    """Tasks that outlived the call."""
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -405,6 +413,8 @@ class Scene:
         await runner.cancel(reason="the scene is over")
         with suppress(asyncio.CancelledError):
             await running
+        await asyncio.sleep(0.1)
+        self.left_over = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 def _turn_models(scene: Scene) -> Any:

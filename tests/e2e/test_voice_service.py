@@ -45,6 +45,10 @@ async def test_a_call_through_the_service_of_the_voice_which_dies_and_returns(
         async with httpx.AsyncClient() as http:
             refused = await http.get(f"{agent.url}/ready")
             assert refused.status_code == 503 and "text to speech" in refused.text
+        # A caller is told so aloud all the same, with sound that was made while it lived.
+        await place_call(CallOptions(agent.url, [questions[0]], record=recording))
+        _, heard, rate = channels(recording)
+        assert "my voice failed" in transcribe(heard, rate).lower()
 
         with service_process(port):
             report = await place_call(CallOptions(agent.url, [questions[0]]))

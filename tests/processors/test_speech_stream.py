@@ -7,7 +7,7 @@ import pytest
 
 from engines.errors import EngineFailed
 from engines.protocol import DEFAULT_SPEECH, SpeechChunk, SpeechOptions
-from processors.heard import HeardWords
+from processors.playout import Playout
 from processors.speech_stream import SpeechStream, TextFeed
 from tests.processors.speaking import FakeVoice
 
@@ -117,42 +117,24 @@ async def test_no_sound_is_owed_for_symbols():
     assert await chunks_of(stream) == 1
 
 
-def test_words_of_unbroken_sound_are_timed_from_its_beginning():
-    heard = HeardWords()
-    heard.start(10 * SECOND)
-    heard.sound(1.0, 10 * SECOND)
-    heard.sound(1.0, 10 * SECOND + 5)
-    assert heard.pts(0.5) == pytest.approx(10.5 * SECOND)
-    assert heard.pts(2.0) == pytest.approx(12 * SECOND)
-    assert heard.ahead_secs(11 * SECOND) == pytest.approx(1.0)
-    assert heard.ahead_secs(20 * SECOND) == 0
+def test_sound_is_played_piece_after_piece():
+    playout = Playout()
+    playout.sound(1.0, 10 * SECOND)
+    playout.sound(1.0, 10 * SECOND + 5)
+    assert playout.ahead_secs(11 * SECOND) == pytest.approx(1.0)
+    assert playout.ahead_secs(20 * SECOND) == 0
 
 
-def test_words_after_a_gap_are_later():
-    heard = HeardWords()
-    heard.start(10 * SECOND)
-    heard.sound(1.0, 10 * SECOND)
-    heard.sound(1.0, 13 * SECOND)
-    assert heard.pts(1.5) == pytest.approx(13.5 * SECOND)
-
-
-def test_an_answer_is_heard_after_the_one_before_it():
-    heard = HeardWords()
-    heard.start(10 * SECOND)
-    heard.sound(3.0, 10 * SECOND)
-    heard.reset()
-    heard.start(11 * SECOND)
-    heard.sound(1.0, 11 * SECOND)
-    assert heard.pts(0.5) == pytest.approx(13.5 * SECOND)
+def test_what_leaves_after_a_gap_is_played_then():
+    playout = Playout()
+    playout.sound(1.0, 10 * SECOND)
+    playout.sound(1.0, 13 * SECOND)
+    assert playout.ahead_secs(13 * SECOND) == pytest.approx(1.0)
 
 
 def test_after_an_interruption_nothing_is_left_to_play_but_what_may_not_be_interrupted():
-    heard = HeardWords()
-    heard.start(10 * SECOND)
-    heard.sound(1.0, 10 * SECOND, interruptible=False)
-    heard.sound(9.0, 10 * SECOND)
-    heard.silence()
-    assert heard.ahead_secs(10 * SECOND) == pytest.approx(1.0)
-    heard.start(12 * SECOND)
-    heard.sound(1.0, 12 * SECOND)
-    assert heard.pts(0.5) == pytest.approx(12.5 * SECOND)
+    playout = Playout()
+    playout.sound(1.0, 10 * SECOND, interruptible=False)
+    playout.sound(9.0, 10 * SECOND)
+    playout.silence()
+    assert playout.ahead_secs(10 * SECOND) == pytest.approx(1.0)

