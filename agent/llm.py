@@ -8,7 +8,7 @@ from typing import Any
 
 from loguru import logger
 from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
-from pipecat.frames.frames import LLMContextSummaryRequestFrame
+from pipecat.frames.frames import ErrorFrame, LLMContextSummaryRequestFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.utils.context.llm_context_summarization import LLMContextSummarizationUtil
@@ -58,6 +58,10 @@ def new_client(brain: Brain) -> AsyncOpenAI:
 
 class SummaryError(RuntimeError):
     """There is no summary; the conversation goes on without."""
+
+
+class GuessFailed(Exception):
+    """What was asked ahead of the turn's end failed; nobody waits for it."""
 
 
 class BrainLLMService(OpenAILLMService):
@@ -110,6 +114,19 @@ class BrainLLMService(OpenAILLMService):
         if self._slot is not None and self._brain.server is not None:
             self._brain.server.release_slot(self._slot)
             self._slot = None
+
+    @property
+    def is_guessing(self) -> bool:
+        """Whether it works ahead of the turn's end, or holds what came of that."""
+        return self._speculation_gate.is_speculating
+
+    async def push_error_frame(self, error: ErrorFrame, force_treat_as_permanent: bool = False) -> None:
+        """As Pipecat's; what was asked ahead may fail unheard, since it is asked again when the turn is over."""
+        if self.is_guessing:
+            failed = GuessFailed(str(error.exception or error.error))
+            failed.__cause__ = error.exception
+            error.exception = failed
+        await super().push_error_frame(error, force_treat_as_permanent)
 
     def create_client(self, *_: Any, **__: Any) -> AsyncOpenAI:
         """The client of the process. Pipecat would make one a call, and leave its connections open."""

@@ -13,6 +13,7 @@ from configs.settings import ConversationSettings
 from processors.barge_in import BargeIn
 from processors.tts import EngineTTSService
 
+AGAIN_SECS = 0.2
 LISTEN_SECS = 0.35
 """Before the greeting: a caller who already speaks is not talked over."""
 
@@ -49,6 +50,8 @@ class Manners:
         self._choose = choose
         self._asked = 0
         self._last_filler = ""
+        self._typed = 0
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._thinking: asyncio.Task[None] | None = None
         parts.user.add_event_handler("on_user_turn_started", self._caller_speaks)
@@ -59,9 +62,12 @@ class Manners:
         """The caller is there."""
         if self._settings.greeting:
             self._spawn(self._greet(self._settings.greeting))
+        else:
+            self._spawn(self._wait())
 
     def close(self) -> None:
         """Say nothing more. Who gives up ends the call, and so comes here, too."""
+        self._closed = True
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -71,13 +77,19 @@ class Manners:
         if not self._parts.barge_in.is_turn:
             await self._say(greeting)
 
+    async def _wait(self) -> None:
+        await asyncio.sleep(LISTEN_SECS)
+        if not self._parts.barge_in.is_turn:
+            # Pipecat waits for the caller only once the agent has spoken, and has no other way to begin.
+            await self._parts.user._user_idle_controller.wait_for_user()
+
     async def _caller_speaks(self, *_: Any) -> None:
         self._asked = 0
         self._stop_thinking()
 
     async def _caller_has_spoken(self, _: Any, __: Any, message: Any) -> None:
         self._stop_thinking()
-        if message.content and self._settings.filler_secs and self._settings.fillers:
+        if message.content and self._settings.filler_secs and self._settings.fillers and not self._closed:
             self._thinking = self._spawn(self._fill())
 
     async def _fill(self) -> None:
@@ -85,14 +97,22 @@ class Manners:
         wait = self._settings.filler_secs
         for _ in range(2):
             await asyncio.sleep(wait)
-            if not self._parts.barge_in.is_thinking:
+            while self._parts.barge_in.owes_answer and not self._parts.barge_in.is_thinking:
+                await asyncio.sleep(AGAIN_SECS)
+            if not self._parts.barge_in.owes_answer:
                 return
             others = [filler for filler in self._settings.fillers if filler != self._last_filler]
             self._last_filler = self._choose(others or self._settings.fillers)
+            self._parts.barge_in.aside()
             await self._say(self._last_filler)
             wait *= 2
 
     async def _caller_is_silent(self, *_: Any) -> None:
+        barge_in = self._parts.barge_in
+        if self._closed or barge_in.owes_answer:
+            return
+        if barge_in.typed > self._typed:
+            self._typed, self._asked = barge_in.typed, 0
         questions = self._settings.reprompts
         if self._asked < len(questions):
             self._asked += 1

@@ -64,8 +64,9 @@ class Phrases:
         try:
             async with asyncio.timeout(MAKE_SECS):
                 pcm = b"".join([chunk.pcm async for chunk in voice.synthesize(once(), SpeechOptions(live=False))])
-        except (EngineError, TimeoutError) as error:
-            logger.debug(f"{voice.name} could not make a sentence beforehand: {error}")
+        except Exception as error:
+            # Whatever it is, another voice is tried, and the agent starts.
+            logger.debug(f"{voice.name} could not make a sentence beforehand: {type(error).__name__}: {error}")
             return False
         if pcm:
             self._sounds[text] = (pcm, voice.sample_rate)

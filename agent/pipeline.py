@@ -79,7 +79,8 @@ def build_call(
     turn_end = TurnEnd(
         engines.turn.turn_analyzer(),
         patience=engines.turn.patience,
-        guesses=engines.turn.settings.guesses,
+        # One that finishes first would be given the answer to a guess behind the one that it speaks.
+        guesses=0 if talking.barge_in == "never" else engines.turn.settings.guesses,
         asked=said.last,
         is_transcribing=lambda: ears.is_transcribing,
     )
@@ -89,7 +90,7 @@ def build_call(
         user_params=LLMUserAggregatorParams(
             vad_analyzer=vad,
             user_turn_strategies=UserTurnStrategies(start=[barge_in], stop=[turn_end]),
-            user_turn_stop_timeout=USER_TURN_STOP_SECS,
+            user_turn_stop_timeout=max(USER_TURN_STOP_SECS, engines.turn.patience.longest_secs + 2),
             user_idle_timeout=talking.reprompt_secs,
             empty_user_turn=RecoveryWhenHeard(lambda: ears.is_behind, lambda: barge_in.has_interrupted),
         ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from openai import APIConnectionError, APIStatusError, APITimeoutError
 from pipecat.frames.frames import ErrorFrame
 
-from agent.llm import BrainLLMService, BrainTimeout
+from agent.llm import BrainLLMService, BrainTimeout, GuessFailed
 from engines.errors import EngineBusy, EngineError
 from processors.stt import EngineSTTService
 from processors.tts import EngineTTSService
@@ -40,6 +40,8 @@ class Problem:
 def problem_of(frame: ErrorFrame) -> Problem | None:
     """Tell the part at fault and the words for it; None if nothing was at fault."""
     error = frame.exception
+    if isinstance(error, GuessFailed):
+        return None
     if isinstance(frame.processor, BrainLLMService):
         return Problem("brain", _brain_sentence(error))
     if isinstance(frame.processor, EngineSTTService):

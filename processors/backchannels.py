@@ -22,9 +22,14 @@ PHRASES = _phrases(
     "of course|makes sense|that's right|that's true|oh i see|okay got it|very good|very nice|sounds good|"
     "oh wow|oh nice|thank you"
 )
+
+
 MOST_WORDS = 4
 TRAILING_OFF = 2
 """Words that trail off so soon are a murmur that was taken for them."""
+
+COMMANDS = _words("wait no stop hold sorry what hello help hey excuse pardon why how who where when")
+"""But for these."""
 
 ECHO_SHARE = 0.7
 """So much of what was heard stands, in order, in what was being said."""
@@ -35,8 +40,10 @@ ECHO_WORDS = 2
 def is_backchannel(text: str) -> bool:
     """Whether the words are only a sign of listening. No words at all are one, too."""
     words = spoken_words(text)
-    if not words or (len(words) <= TRAILING_OFF and text.rstrip().endswith(("...", "…"))):
+    if not words:
         return True
+    if len(words) <= TRAILING_OFF and text.rstrip().endswith(("...", "…")):
+        return COMMANDS.isdisjoint(words)
     if len(words) > MOST_WORDS:
         return False
     joined = " ".join(words)

@@ -15,9 +15,15 @@ from loguru import logger
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    ErrorFrame,
     Frame,
+    FunctionCallCancelFrame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
     InputAudioRawFrame,
     InterimTranscriptionFrame,
+    InterruptionFrame,
+    LLMMessagesAppendFrame,
     TranscriptionFrame,
     UserBackchannelFrame,
     VADUserStartedSpeakingFrame,
@@ -39,9 +45,13 @@ VOICE_SECS = 1.2
 WORDS_SECS = 1.5
 """Longest wait for the words of a voice that has ended."""
 
-THINKING_SECS = 12.0
-"""The brain is taken to be at work for so long after a turn, if nothing comes of it."""
+CERTAIN_SECS = 0.6
+"""A voice that is not certain by then, nor gone, is a flicker: it holds nothing any longer."""
 
+OWED_SECS = 60.0
+"""An answer is waited for so long after a turn, if nothing comes of it."""
+
+SHORT_ECHO_WORDS = 4
 ECHO_SECS = 0.3
 TAIL_WORDS = 30
 ECHOING = 2
@@ -53,7 +63,7 @@ floor."""
 class _Candidate:
     """A voice over the agent's, of which it is not known yet what it wants."""
 
-    since: float
+    is_certain: bool = False
     is_voice: bool = True
     is_echo: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -87,7 +97,11 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._is_turn = False
         self._has_words = False
         self._is_speaking = False
-        self._thinking_until = float("-inf")
+        self._owed_until = float("-inf")
+        self._asides = self._calls = 0
+        self.typed = 0
+        """Messages that came as text, not as speech."""
+
         self._candidate: _Candidate | None = None
         self._echoes = 0
         self.has_interrupted = False
@@ -98,13 +112,22 @@ class BargeIn(BaseUserTurnStartStrategy):
     @property
     def is_busy(self) -> bool:
         """Whether the agent speaks, or is about to."""
-        return self._is_speaking or self._now() < self._thinking_until
+        return self._is_speaking or self.owes_answer
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether the caller has spoken, or a tool runs, and the answer has not been heard."""
+        return self._now() < self._owed_until
 
     @property
     def is_thinking(self) -> bool:
-        """Whether the caller has spoken and is silent, and nothing of the answer has been heard."""
+        """Whether an answer is owed, and everybody is silent."""
         is_silent = not self._is_turn and self._candidate is None
-        return is_silent and not self._is_speaking and self._now() < self._thinking_until
+        return is_silent and not self._is_speaking and self.owes_answer
+
+    def aside(self) -> None:
+        """What is said next is not the answer that is owed."""
+        self._asides += 1
 
     @property
     def is_turn(self) -> bool:
@@ -118,12 +141,13 @@ class BargeIn(BaseUserTurnStartStrategy):
         may_hold = self._manner == "polite" and self.is_busy and not self._is_turn and self._echoes < ECHOING
         if may_hold and self._candidate is None:
             # What there is of it is too short to be told from an echo; the first echoes hold the sound for a moment.
-            self._candidate = _Candidate(self._now())
+            self._candidate = _Candidate()
             self._mouth.hold()
+            self._set_timer(CERTAIN_SECS)
 
     def voice_faded(self) -> None:
         """It was none: a click."""
-        if self._candidate is not None and self._candidate.timer is None:
+        if self._candidate is not None and not self._candidate.is_certain:
             self._echoes += self._is_echo()
             self._go_on()
 
@@ -132,13 +156,14 @@ class BargeIn(BaseUserTurnStartStrategy):
     async def handle_user_turn_started(self) -> None:
         """The caller has the floor."""
         self._is_turn, self._has_words = True, False
+        self._asides = 0
         self._forget_candidate()
 
     async def handle_user_turn_stopped(self) -> None:
         """The caller has finished; if there were words, the brain is at work on them."""
         self._is_turn = False
         if self._has_words:
-            self._thinking_until = self._now() + THINKING_SECS
+            self._owed_until = self._now() + OWED_SECS
 
     async def cleanup(self) -> None:
         """Leave nothing behind."""
@@ -153,11 +178,18 @@ class BargeIn(BaseUserTurnStartStrategy):
             case InputAudioRawFrame():
                 self._keep(frame)
             case BotStartedSpeakingFrame():
-                self._is_speaking, self._thinking_until = True, float("-inf")
+                self._is_speaking = True
             case BotStoppedSpeakingFrame():
-                self._is_speaking, self._thinking_until = False, float("-inf")
-                if self._candidate is not None and self._candidate.is_voice and not self._candidate.is_echo:
-                    return await self._take_floor()
+                return await self._bot_has_spoken()
+            case FunctionCallsStartedFrame():
+                self._calls += len(frame.function_calls)
+                self._owed_until = self._now() + OWED_SECS
+            case FunctionCallResultFrame() | FunctionCallCancelFrame():
+                self._calls = max(0, self._calls - 1)
+            case InterruptionFrame() | ErrorFrame():
+                self._owed_until = float("-inf")
+            case LLMMessagesAppendFrame():
+                self.typed += 1
             case VADUserStartedSpeakingFrame():
                 return await self._voice_is_certain()
             case VADUserStoppedSpeakingFrame():
@@ -171,13 +203,29 @@ class BargeIn(BaseUserTurnStartStrategy):
                 return await self._weigh_first_words(frame)
         return ProcessFrameResult.CONTINUE
 
+    async def _bot_has_spoken(self) -> ProcessFrameResult:
+        self._is_speaking = False
+        if self._asides:
+            self._asides -= 1
+        elif not self._calls:
+            self._owed_until = float("-inf")
+        candidate = self._candidate
+        if candidate is None or self.is_busy:
+            return ProcessFrameResult.CONTINUE
+        if candidate.is_certain and candidate.is_voice and not candidate.is_echo:
+            return await self._take_floor()
+        if not candidate.is_certain:
+            # There is nothing left to hold; should it be a voice, its turn begins as any other.
+            self._go_on()
+        return ProcessFrameResult.CONTINUE
+
     async def _voice_is_certain(self) -> ProcessFrameResult:
         if self._is_turn:
             return ProcessFrameResult.CONTINUE
         if not self.is_busy or self._manner != "polite":
             return await self._take_floor()
-        candidate = self._candidate = self._candidate or _Candidate(self._now())
-        candidate.is_voice = True
+        candidate = self._candidate = self._candidate or _Candidate()
+        candidate.is_certain = candidate.is_voice = True
         candidate.is_echo = self._is_echo()
         if candidate.is_echo:
             self._echoes += 1
@@ -199,7 +247,7 @@ class BargeIn(BaseUserTurnStartStrategy):
             self._has_words = True
             return ProcessFrameResult.CONTINUE
         if self._manner == "polite" and self.is_busy:
-            if is_echo(frame.text, self._tail()):
+            if self._echoes_words(frame.text):
                 self._echoes += 1
                 return await self._pass_over()
             if is_backchannel(frame.text) and not self._asked():
@@ -224,7 +272,12 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._echoes = 0
         if self.has_interrupted:
             logger.debug(f"{self}: the caller takes the floor")
+            self._owed_until = float("-inf")
             self._mouth.silence()
+        elif not self.is_busy:
+            # The last packet of an answer may have been faded for this voice; the next answer does not begin with it.
+            self._mouth.silence()
+            self._mouth.open()
         self._forget_candidate()
         await self.trigger_user_turn_started(enable_interruptions=interrupts)
         return ProcessFrameResult.STOP
@@ -250,12 +303,16 @@ class BargeIn(BaseUserTurnStartStrategy):
     def _time_is_up(self, candidate: _Candidate) -> None:
         if candidate is not self._candidate:
             return
+        if not candidate.is_certain:
+            self.voice_faded()
+            return
         if not candidate.is_voice:
             self._go_on()
             return
         candidate.is_echo = self._is_echo()
         if candidate.is_echo or self._echoes >= ECHOING:
             # Words alone can tell a caller from an echo now; they are listened to as they come.
+            self._mouth.release()
             self._set_timer(VOICE_SECS)
             return
         task = self.create_task(self._take_floor(), "taking the floor")  # pyright: ignore[reportArgumentType]
@@ -284,6 +341,12 @@ class BargeIn(BaseUserTurnStartStrategy):
             return False
         heard = np.concatenate(self._heard)
         return sounds_like_echo(heard, self._heard_rate, self._mouth.played(), self._mouth.sample_rate)
+
+    def _echoes_words(self, text: str) -> bool:
+        """Whether these are the agent's words; a few may as well be the caller's choice of those it offered."""
+        is_short = len(text.split()) < SHORT_ECHO_WORDS
+        by_sound = self._candidate is not None and self._candidate.is_echo
+        return is_echo(text, self._tail()) and (by_sound or not is_short)
 
     def _tail(self) -> str:
         return " ".join(self._said().split()[-TAIL_WORDS:])

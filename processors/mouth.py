@@ -10,6 +10,9 @@ from pipecat.frames.frames import FilterControlFrame
 KEPT_SECS = 2.0
 """Of what was played, for telling an echo."""
 
+MOST_HELD_SECS = 8.0
+"""Longest hold of one packet."""
+
 SILENT_SECS = 0.06
 """Sound that stopped so long ago is over: there is nothing to fade."""
 
@@ -26,6 +29,7 @@ class Mouth(BaseAudioFilter):
         self._free = asyncio.Event()
         self._free.set()
         self._silenced = False
+        self._answer = 0
         self._faded: bytes | None = None
         self._played: deque[bytes] = deque()
         self._played_bytes = 0
@@ -41,18 +45,25 @@ class Mouth(BaseAudioFilter):
         self._free.clear()
 
     def release(self) -> None:
-        """Go on where it stopped."""
-        self._free.set()
+        """Go on where it stopped; after `silence` there is nothing to go on with."""
+        if not self._silenced:
+            self._free.set()
 
     def silence(self) -> None:
-        """Drop what comes, held or not, until `open`: the answer is interrupted."""
+        """The answer is interrupted: it waits here until `open`, and is dropped then.
+
+        It is not let through, not even as silence: the words behind it would be taken for played.
+        """
         self._silenced = True
         self._faded = None
-        self._free.set()
+        self._free.clear()
 
     def open(self) -> None:
         """What comes from here on belongs to another answer."""
-        self._silenced = False
+        if self._silenced:
+            self._silenced = False
+            self._answer += 1
+            self._free.set()
 
     def played(self) -> np.ndarray:
         """The last sound that was let through, int16, up to `KEPT_SECS`."""
@@ -64,22 +75,28 @@ class Mouth(BaseAudioFilter):
 
     async def stop(self) -> None:
         """The call ends: nobody may wait here."""
-        self.silence()
+        self._silenced = True
+        self.open()
 
     async def process_frame(self, frame: FilterControlFrame) -> None:
         """There is nothing to control."""
 
     async def filter(self, audio: bytes) -> bytes:
         """The packet as it is to be played: at once, later, faded at the edges of a hold, or not at all (empty)."""
-        if self._silenced:
-            return b""
+        answer = self._answer
         is_playing = asyncio.get_running_loop().time() - self._last_at < SILENT_SECS
-        if self.is_held and self._faded is None and is_playing:
+        if self.is_held and not self._silenced and self._faded is None and is_playing:
             # A cut in mid-wave clicks. The packet is faded out, and said again from its beginning.
             self._faded = audio
             return self._let_through(_ramp(audio, rising=False))
-        await self._free.wait()
-        if self._silenced:
+        try:
+            async with asyncio.timeout(MOST_HELD_SECS):
+                await self._free.wait()
+        except TimeoutError:
+            # Whoever held it has forgotten it; the call must not stay mute.
+            if not self._silenced:
+                self._free.set()
+        if answer != self._answer or self._silenced:
             return b""
         faded, self._faded = self._faded, None
         return self._let_through(audio if faded is None else _ramp(faded, rising=True) + audio)

@@ -139,8 +139,10 @@ class EngineTTSService(TTSService):
             await self.remove_audio_context(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
-        """The caller interrupts this answer."""
-        await self._close(context_id)
+        """The caller interrupts this answer. The transport is not kept waiting for the engine to close its stream."""
+        answer = self._answers.pop(context_id, None)
+        if answer is not None and answer.task is not None:
+            self.create_task(self.cancel_task(answer.task, CLOSE_SECS), name="closing")
         await self.stop_all_metrics()
 
     async def on_audio_context_completed(self, context_id: str) -> None:

@@ -8,8 +8,10 @@ from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
     EagerTranscriptionFrame,
+    ErrorFrame,
     Frame,
     InputAudioRawFrame,
+    InterruptionFrame,
     MetricsFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
@@ -19,6 +21,7 @@ from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, NormalizedMatch
 
+from processors.barge_in import CERTAIN_SECS
 from processors.endings import Ending, ending_of
 from processors.frames import NothingHeardFrame
 from processors.patience import Patience, Pauses, wait_secs
@@ -74,16 +77,20 @@ class TurnEnd(BaseUserTurnStopStrategy):
         self._guess: UserTurnSpeculation | None = None
         self._guesses_left = 0
         self._may_go_on = False
+        self._onset: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task] = set()
 
     # The voice activity detector, before it is certain.
 
     def voice_began(self) -> None:
-        """Perhaps the caller goes on: nothing is decided until that is certain."""
+        """Perhaps the caller goes on: nothing is decided until that is certain, or has taken too long."""
         self._may_go_on = True
+        self._forget_onset()
+        self._onset = asyncio.get_running_loop().call_later(CERTAIN_SECS, self.voice_faded)
 
     def voice_faded(self) -> None:
         """They do not."""
+        self._forget_onset()
         self._may_go_on = False
         if self._is_turn and not self._is_voice:
             task = self.task_manager.create_task(self._decide(), f"{self}::after all")
@@ -100,6 +107,7 @@ class TurnEnd(BaseUserTurnStopStrategy):
 
     async def cleanup(self) -> None:
         """Leave nothing behind."""
+        self._forget_onset()
         await self._drop_work()
         if self._analyzer is not None:
             await self._analyzer.cleanup()
@@ -141,9 +149,12 @@ class TurnEnd(BaseUserTurnStopStrategy):
                 await self._voice_paused(frame)
             case EagerTranscriptionFrame():
                 await self._guess_at(_joined(self._text, frame.text))
-            case EagerEndOfTurnCancelFrame():
+            case EagerEndOfTurnCancelFrame() | InterruptionFrame():
                 # Whoever sent it has told the brain, too.
                 self._guess = None
+            case ErrorFrame():
+                # If it is the brain's, the guess has no answer; the turn's own request will tell of it.
+                await self._withdraw()
             case NothingHeardFrame():
                 self._awaits_words = self._is_transcribing()
                 await self._decide()
@@ -153,6 +164,7 @@ class TurnEnd(BaseUserTurnStopStrategy):
 
     async def _voice_began(self, frame: VADUserStartedSpeakingFrame) -> None:
         self._is_voice, self._may_go_on = True, False
+        self._forget_onset()
         if self._analyzer is not None:
             self._analyzer.update_vad_start_secs(frame.start_secs)
         if self._is_turn and self._ended_at is not None:
@@ -189,8 +201,10 @@ class TurnEnd(BaseUserTurnStopStrategy):
         await self._go_on()
 
     async def _go_on(self) -> None:
-        await self._guess_at(self._text)
         await self._decide()
+        # Where that has ended the turn, the brain has been asked.
+        if self._is_turn:
+            await self._guess_at(self._text)
 
     # The decision.
 
@@ -201,7 +215,11 @@ class TurnEnd(BaseUserTurnStopStrategy):
 
     async def _judge(self) -> None:
         assert self._analyzer is not None
-        _, result = await self._analyzer.analyze_end_of_turn()
+        result = None
+        try:
+            _, result = await self._analyzer.analyze_end_of_turn()
+        except Exception as error:
+            logger.error(f"{self}: Smart Turn failed, words and silence decide: {error}")
         self._probability = getattr(result, "probability", None)
         self._verdict = None
         if result is not None:
@@ -268,6 +286,11 @@ class TurnEnd(BaseUserTurnStopStrategy):
         verdict, self._verdict = self._verdict, None
         if verdict is not None and verdict is not asyncio.current_task():
             await self.task_manager.cancel_task(verdict)
+
+    def _forget_onset(self) -> None:
+        if self._onset is not None:
+            self._onset.cancel()
+            self._onset = None
 
     async def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

@@ -269,6 +269,16 @@ def _chunk(text: str) -> ChatCompletionChunk:
 class Voice(FakeVoice):
     """Sounds like noise: a steady sound would be taken for an echo of every other."""
 
+    close_secs = 0.0
+    """How long its stream takes to close."""
+
+    async def synthesize(self, *args: Any, **kwargs: Any) -> AsyncIterator[SpeechChunk]:
+        try:
+            async for chunk in super().synthesize(*args, **kwargs):
+                yield chunk
+        finally:
+            await asyncio.sleep(self.close_secs)
+
     def _chunk(self, sentence: str, at: int) -> SpeechChunk:
         chunk = super()._chunk(sentence, at)
         noise = np.random.default_rng(at).integers(-2000, 2000, len(chunk.pcm) // 2, dtype="<i2")
@@ -389,7 +399,7 @@ class Scene:
             talking=self.talking,
         )
         worker, parts = build_call(transport, engines, self.mouth, idle_secs=3600, observers=[self.notes])  # pyright: ignore[reportArgumentType]
-        self.context = parts.user.context
+        self.context, self.worker = parts.user.context, worker
         loop = asyncio.get_running_loop()
 
         async def hang_up() -> None:

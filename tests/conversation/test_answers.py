@@ -53,10 +53,9 @@ def test_somebody_who_never_finishes_is_answered_in_the_end():
 def test_somebody_who_pauses_long_is_given_longer_next_time():
     text = "I would … … like … … to … … have … … the"
     patient = Scene(says(text, BEGIN), finished=lambda: 0.01).play(14)
-    hasty = Scene(says("I would like to have the", BEGIN), finished=lambda: 0.01).play(8)
-    last_word = BEGIN + 6 * WORD + 8 * 0.5
+    hasty = Scene(says("I … would … like … to … have … the", BEGIN), finished=lambda: 0.01).play(12)
     assert len(patient.mind.asked) == 1
-    assert gap(patient, last_word) > gap(hasty, BEGIN + 6 * WORD) or gap(patient, last_word) > 1.3
+    assert gap(patient, BEGIN + 6 * WORD + 8 * 0.5) > gap(hasty, BEGIN + 6 * WORD + 5 * 0.5) + 0.3
 
 
 def test_the_brain_begins_before_the_turn_is_over_and_nothing_of_it_is_heard_until_then():

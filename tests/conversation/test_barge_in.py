@@ -82,8 +82,7 @@ def test_eager_stops_for_a_cough():
 
 def test_never_finishes_first_and_answers_then():
     played = scene(says("no stop that now.", OVER), "never").play(16)
-    assert played.remembered[1] == ("assistant", STORY) or ("assistant", STORY) in played.remembered
-    assert ("user", "no stop that now.") in played.remembered
+    assert {("assistant", STORY), ("user", "no stop that now.")} < set(played.remembered)
     assert played.sound[0][1] - played.sound[0][0] > len(STORY.split()) * played.word_secs - 0.3
 
 
