@@ -347,7 +347,7 @@ class Scene:
     """Of the agent's voice."""
     ear: Ear = field(init=False)
     mind: Mind = field(init=False)
-    voice: FakeVoice = field(init=False)
+    voice: Voice = field(init=False)
     hung_up: list[float] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
     """Tasks that outlived the call."""
