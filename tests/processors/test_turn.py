@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
@@ -173,9 +174,10 @@ async def test_the_beginning_of_a_voice_is_told_before_it_is_certain(models: Tur
     told: list[tuple[int, str]] = []
     analyzer = models.vad_analyzer()
     ready(analyzer)
-    analyzer.watch_onsets(
-        SimpleNamespace(voice_began=lambda: told.append((at, "began")), voice_faded=lambda: told.append((at, "faded")))
+    listener: Any = SimpleNamespace(
+        voice_began=lambda: told.append((at, "began")), voice_faded=lambda: told.append((at, "faded"))
     )
+    analyzer.watch_onsets(listener)
     certain = None
     for at, chunk in enumerate(chunks(bytes(RATE) + recordings["librivox-0880.wav"])):
         if await analyzer.analyze_audio(chunk) == VADState.SPEAKING and certain is None:
