@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from loguru import logger
-from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
+from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame, TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
 
 from engines.errors import EngineError
 from engines.protocol import SpeechOptions, TextToSpeech
@@ -55,7 +56,11 @@ class Phrases:
         pcm, rate = self._sounds[text]
         size = 2 * int(PIECE_SECS * rate)
         pieces = [TTSAudioRawFrame(pcm[at : at + size], rate, 1) for at in range(0, len(pcm), size)]
-        return [TTSStartedFrame(), *pieces, TTSStoppedFrame()]
+        # For the captions; the brain does not remember what it did not say.
+        words = TTSTextFrame(text, TextType.SENTENCE)
+        words.append_to_context = False
+        words.will_be_spoken = True
+        return [TTSStartedFrame(append_to_context=False), *pieces[:1], words, *pieces[1:], TTSStoppedFrame()]
 
     async def _make(self, voice: TextToSpeech, text: str) -> bool:
         async def once() -> AsyncIterator[str]:
