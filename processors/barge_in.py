@@ -262,7 +262,7 @@ class BargeIn(BaseUserTurnStartStrategy):
         """Words of somebody who still speaks: enough to take the floor, not enough to be passed over."""
         if self._candidate is None or is_echo(frame.text, self._tail()) or is_backchannel(frame.text):
             return ProcessFrameResult.CONTINUE
-        if self._candidate.is_echo and not self._is_more_than_echo(frame.text):
+        if self._candidate.is_echo and len(frame.text.split()) == 1:
             return ProcessFrameResult.CONTINUE
         return await self._take_floor()
 
@@ -350,9 +350,6 @@ class BargeIn(BaseUserTurnStartStrategy):
 
     def _tail(self) -> str:
         return " ".join(self._said().split()[-TAIL_WORDS:])
-
-    def _is_more_than_echo(self, text: str) -> bool:
-        return not is_echo(text, self._tail()) and len(text.split()) > 1
 
     def _asked(self) -> bool:
         """Whether the agent has just asked something: then "yes" is an answer."""
